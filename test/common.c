@@ -232,8 +232,9 @@ bool has_view(int fd, uint64_t offset, uint64_t address, uint64_t size,
 	return found;
 }
 
-static __thread sigjmp_buf *touch_env;
-static __thread int touch_si_code;
+/* Volatile: the compiler does not see that an access may call the handler. */
+static __thread sigjmp_buf *volatile touch_env;
+static __thread volatile int touch_si_code;
 
 static void touch_handler(int signal_number, siginfo_t *info, void *context)
 {
