@@ -232,6 +232,16 @@ bool has_view(int fd, uint64_t offset, uint64_t address, uint64_t size,
 	return found;
 }
 
+uint64_t mirror_mapped(const struct mirror *mirror)
+{
+	return counter(mirror->map, "pages_mapped");
+}
+
+uint64_t mirror_hits(const struct mirror *mirror)
+{
+	return counter(mirror->map, "invalidations_hit");
+}
+
 /* Volatile: the compiler does not see that an access may call the handler. */
 static __thread sigjmp_buf *volatile touch_env;
 static __thread volatile int touch_si_code;

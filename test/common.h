@@ -66,6 +66,9 @@ struct mirror mirror_open_readonly(pid_t pid, uint64_t address, size_t size);
 /* One more mapping of the same map file */
 char *mirror_again(const struct mirror *mirror, int prot);
 void mirror_close(struct mirror *mirror);
+/* Its counters: pages ever mapped, invalidations that took a page from it */
+uint64_t mirror_mapped(const struct mirror *mirror);
+uint64_t mirror_hits(const struct mirror *mirror);
 
 /* From /proc/self/fdinfo/FD: of a ctrl file, a map file */
 uint64_t counter(int fd, const char *key);
@@ -79,6 +82,34 @@ int touch_read(const volatile void *at, uint64_t *value);
 int touch_write(volatile void *at, uint64_t value);
 /* si_code of the last signal that this thread's touch_*() caught */
 int touch_code(void);
+
+/* In a test of kselftest_harness.h: what is there, what is not. */
+#define ASSERT_SHOWS(value, at)                         \
+	do {                                            \
+		uint64_t seen_ = 0;                     \
+		ASSERT_EQ(0, touch_read((at), &seen_)); \
+		ASSERT_EQ((uint64_t)(value), seen_);    \
+	} while (0)
+#define ASSERT_NOT_READABLE(at)                              \
+	do {                                                 \
+		uint64_t seen_;                              \
+		ASSERT_EQ(SIGBUS, touch_read((at), &seen_)); \
+	} while (0)
+#define ASSERT_WRITES(value, at) ASSERT_EQ(0, touch_write((at), (value)))
+#define ASSERT_NOT_WRITABLE(at) ASSERT_EQ(SIGBUS, touch_write((at), 0x0bad))
+#define ASSERT_HOLE(at)                  \
+	do {                             \
+		ASSERT_NOT_READABLE(at); \
+		ASSERT_NOT_WRITABLE(at); \
+	} while (0)
+/* The statement took an installed page from the mirror: it tests something. */
+#define ASSERT_HITS(mirror, statement)                               \
+	do {                                                         \
+		uint64_t hits_ = mirror_hits(mirror);                \
+		statement;                                           \
+		ASSERT_LT(hits_, mirror_hits(mirror))                \
+		TH_LOG("nothing was mirrored when: %s", #statement); \
+	} while (0)
 
 /* ---- the source ------------------------------------------------------------ */
 
