@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# `make help` lists the targets. Everything is built under build/.
+
+define help
+make demo           see it work, in a virtual machine
+make check          everything that is to hold: static checks, then all tests
+                    on all kernels; ends with "N passed, N failed"
+make check-static   only what needs no virtual machine
+make check-vm       only the tests: KERNEL=6.1 one kernel, TEST=fork only the
+                    programs whose names hold that
+make module         build/KERNEL/remote_mapping.ko for the kernels in KERNELS
+                    (the running kernel: make -C kernel)
+make lib examples test   what their folders hold
+make install        library, headers, man pages; PREFIX=$(PREFIX), DESTDIR=
+make clean
+endef
+
+KERNELS ?= 6.1 6.12
+
+PREFIX ?= /usr/local
+INCLUDEDIR ?= $(PREFIX)/include
+LIBDIR ?= $(PREFIX)/lib
+MANDIR ?= $(PREFIX)/share/man
+
+CFLAGS ?= -O2 -g
+warnings := -Wall -Wextra -Werror
+flags = -std=gnu11 $(warnings) -Ikernel/uapi -Ilib -MMD -MP -pthread
+
+version := $(shell cat VERSION)
+soname := libremotemap.so.0
+cache := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/remote-mapping/kernels
+jobs := $(shell nproc)
+
+tests := $(patsubst test/%.c,build/test/%,$(wildcard test/test_*.c)) \
+	$(patsubst test/%.sh,build/test/%,$(wildcard test/test_*.sh))
+examples := $(patsubst %.c,build/%,$(wildcard examples/*.c))
+modules := $(KERNELS:%=build/%/remote_mapping.ko)
+
+MAKEFLAGS += --no-print-directory
+.DELETE_ON_ERROR:
+.SUFFIXES:
+.PHONY: all help deps module lib examples test demo check check-static check-vm
+.PHONY: install clean
+
+all: module lib examples test
+help:
+	$(info $(help))@:
+
+# ---- the module --------------------------------------------------------------
+
+# Kbuild leaves its products beside the sources, so each kernel gets a folder
+# of links to them.
+module: $(modules)
+
+kernel_sources := $(shell find kernel -type f ! -name '.*' \( -name '*.[ch]' \
+	-o -name Kbuild -o -name VERSION \) ! -name '*.mod.c')
+
+$(modules): build/%/remote_mapping.ko: $(kernel_sources) $(cache)/%/release
+	@mkdir -p $(@D)
+	@find $(@D) -maxdepth 1 -type l -delete
+	@ln -s $(addprefix ../../,$(sort $(foreach f,$(kernel_sources),\
+		kernel/$(firstword $(subst /, ,$(f:kernel/%=%)))))) $(@D)
+	+@$(MAKE) -C $(cache)/$*/headers M=$(CURDIR)/$(@D) \
+		$(if $(filter -j%,$(MAKEFLAGS)),,-j$(jobs)) modules
+	@touch $@
+
+# The cache outlives the tree; what it holds is used as it is.
+$(cache)/%/release: | deps
+	@scripts/kernels fetch $*
+
+deps:
+	@scripts/deps build
+
+# ---- library, examples, tests ------------------------------------------------
+
+lib: build/lib/$(soname) build/lib/libremotemap.so build/lib/libremotemap.a
+
+lib_objects := $(patsubst %.c,build/%.o,$(wildcard lib/*.c))
+
+build/lib/%.o: lib/%.c Makefile
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(flags) -fPIC -c -o $@ $<
+
+build/lib/$(soname): $(lib_objects) lib/remotemap.map
+	$(CC) $(CFLAGS) $(LDFLAGS) -shared -Wl,-soname,$(soname) -Wl,-z,defs \
+		-Wl,--version-script,lib/remotemap.map -o $@ $(lib_objects)
+
+build/lib/libremotemap.so: build/lib/$(soname)
+	@ln -sf $(<F) $@
+
+build/lib/libremotemap.a: $(lib_objects)
+	$(AR) rcs $@ $^
+
+examples: $(examples)
+
+build/examples/%: examples/%.c build/lib/libremotemap.so Makefile
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(flags) $(LDFLAGS) -o $@ $< \
+		-Lbuild/lib -lremotemap
+
+test: $(tests)
+
+# The harness is the kernel's own; its warnings are its own affair.
+harness := $(cache)/source/tools/testing/selftests
+
+build/test/common.o: test/common.c $(cache)/source/release Makefile
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(flags) -isystem $(harness) -c -o $@ $<
+
+build/test/test_%: test/test_%.c build/test/common.o build/lib/libremotemap.a
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(flags) -isystem $(harness) $(LDFLAGS) \
+		-o $@ $< build/test/common.o build/lib/libremotemap.a
+
+build/test/test_%: test/test_%.sh
+	@install -D -m 755 $< $@
+
+-include $(wildcard build/*/*.d)
+
+# ---- what a user types -------------------------------------------------------
+
+demo:
+	@scripts/deps demo
+	@$(MAKE) --no-print-directory -s -j$(jobs) KERNELS=6.1 module lib examples test
+	@demo/run
+
+check check-static check-vm: check%:
+	@scripts/deps check
+	@MAKE='$(MAKE)' KERNELS='$(or $(KERNEL),$(KERNELS))' TEST='$(TEST)' \
+		scripts/check $(subst -,,$*)
+
+# ---- installation ------------------------------------------------------------
+
+install: lib
+	install -d $(addprefix $(DESTDIR),$(LIBDIR)/pkgconfig $(INCLUDEDIR)/linux)
+	install -m 755 build/lib/$(soname) $(DESTDIR)$(LIBDIR)/$(soname).$(version)
+	ln -sf $(soname).$(version) $(DESTDIR)$(LIBDIR)/$(soname)
+	ln -sf $(soname) $(DESTDIR)$(LIBDIR)/libremotemap.so
+	install -m 644 build/lib/libremotemap.a $(DESTDIR)$(LIBDIR)
+	install -m 644 lib/remotemap.h $(DESTDIR)$(INCLUDEDIR)
+	install -m 644 kernel/uapi/linux/remote_mapping.h \
+		$(DESTDIR)$(INCLUDEDIR)/linux
+	sed -e 's,@prefix@,$(PREFIX),' -e 's,@libdir@,$(LIBDIR),' \
+		-e 's,@includedir@,$(INCLUDEDIR),' -e 's,@version@,$(version),' \
+		lib/remotemap.pc.in >$(DESTDIR)$(LIBDIR)/pkgconfig/remotemap.pc
+	for page in man/*.[1-8]; do \
+		install -D -m 644 -t $(DESTDIR)$(MANDIR)/man$${page##*.} $$page || \
+			exit 1; \
+	done
+
+clean:
+	rm -rf build
