@@ -22,9 +22,6 @@
 
 #include <linux/remote_mapping.h>
 
-/* The harness compares with plain ints whatever the other side is. */
-#pragma GCC diagnostic ignored "-Wsign-compare"
-
 #define DEVICE_PATH "/dev/" REMOTE_MAPPING_DEVICE
 
 #define PAGE_SIZE 4096UL
@@ -82,34 +79,6 @@ int touch_read(const volatile void *at, uint64_t *value);
 int touch_write(volatile void *at, uint64_t value);
 /* si_code of the last signal that this thread's touch_*() caught */
 int touch_code(void);
-
-/* In a test of kselftest_harness.h: what is there, what is not. */
-#define ASSERT_SHOWS(value, at)                         \
-	do {                                            \
-		uint64_t seen_ = 0;                     \
-		ASSERT_EQ(0, touch_read((at), &seen_)); \
-		ASSERT_EQ((uint64_t)(value), seen_);    \
-	} while (0)
-#define ASSERT_NOT_READABLE(at)                              \
-	do {                                                 \
-		uint64_t seen_;                              \
-		ASSERT_EQ(SIGBUS, touch_read((at), &seen_)); \
-	} while (0)
-#define ASSERT_WRITES(value, at) ASSERT_EQ(0, touch_write((at), (value)))
-#define ASSERT_NOT_WRITABLE(at) ASSERT_EQ(SIGBUS, touch_write((at), 0x0bad))
-#define ASSERT_HOLE(at)                  \
-	do {                             \
-		ASSERT_NOT_READABLE(at); \
-		ASSERT_NOT_WRITABLE(at); \
-	} while (0)
-/* The statement took an installed page from the mirror: it tests something. */
-#define ASSERT_HITS(mirror, statement)                               \
-	do {                                                         \
-		uint64_t hits_ = mirror_hits(mirror);                \
-		statement;                                           \
-		ASSERT_LT(hits_, mirror_hits(mirror))                \
-		TH_LOG("nothing was mirrored when: %s", #statement); \
-	} while (0)
 
 /* ---- the source ------------------------------------------------------------ */
 
