@@ -1,0 +1,571 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Mirrors: mappings of the map file, and the faults that fill them.
+ *
+ * Invariant: a fault holds no lock of the viewer while it waits for the
+ * source. What can be had at once is had with the viewer's mmap_lock held (the
+ * source's is only tried, its page tables are only looked at, an anonymous
+ * page is faulted in without waiting). All else is waited for with no lock
+ * held, and the access is then tried again from the start, whatever came of
+ * it: VM_FAULT_RETRY is the only answer the core takes without its lock.
+ *
+ * The one wait with the viewer's lock is mmu_interval_read_begin(), for an
+ * invalidation of the source under way to end. Invalidations take no mmap_lock
+ * of a viewer (view.c), so it ends.
+ *
+ * Pages enter as special page-table entries of a VM_PFNMAP VMA: no reference,
+ * no rmap, no rss, and get_user_pages() and HMM refuse them. So a mirror of a
+ * mirror cannot be, and the source's pages weigh what they weighed.
+ *
+ * A read fault lets a page enter read-only, even if the mirror may be written:
+ * to look must not break copy-on-write or KSM of the source. The write then
+ * comes to pfn_mkwrite. An anonymous page that the source itself may write now
+ * is the exception: it is the source's alone.
+ */
+#include <linux/file.h>
+#include <linux/hmm.h>
+#include <linux/hugetlb.h>
+#include <linux/magic.h>
+#include <linux/pagemap.h>
+#include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+
+#include "compat.h"
+#include "remote_mapping.h"
+#include "trace.h"
+
+/* How many pages one fault may map: by default, and at most. */
+#define WINDOW_PAGES 16UL
+#define WINDOW_MAX CHUNK_PAGES
+
+/* How often a fault looks again at once when the source keeps changing. */
+#define LOOKS_MAX 4
+
+/**
+ * struct look - one fault's look at the source
+ * @vmf: the fault; its VMA is not to be used once the viewer's lock is dropped
+ * @view: what backs the page, with a reference
+ * @mm: the source, with mm_users held
+ * @address: of the page, in the source
+ * @write: the access is a write
+ * @may_write: this VMA and this view and the source's VMA may be written
+ * @start: of the window, in the viewer
+ * @target: the page's index in the window
+ * @nr: of pages in the window
+ * @pfns: what HMM saw there
+ * @room: for how many pages @pfns has room
+ * @chunk: holds the bits of all of the window
+ * @entered: how many pages entered the mirror
+ * @few: room for @pfns of a window of the default size
+ */
+struct look {
+	struct vm_fault *vmf;
+	struct view *view;
+	struct mm_struct *mm;
+	unsigned long address;
+	bool write;
+	bool may_write;
+	unsigned long start;
+	unsigned long target;
+	unsigned long nr;
+	unsigned long *pfns;
+	unsigned long room;
+	struct chunk *chunk;
+	unsigned int entered;
+	unsigned long few[WINDOW_PAGES];
+};
+
+/* What to do when the source cannot be seen at once; no VM_FAULT_ code. */
+#define LOOK_AGAIN ((__force vm_fault_t)0x40000000)
+#define LOOK_WAIT ((__force vm_fault_t)0x20000000)
+
+/* ---- what may be seen ------------------------------------------------------ */
+
+/* As /proc/PID/mem, without its FOLL_FORCE. */
+static bool source_may_read(const struct vm_area_struct *vma)
+{
+	if (!(vma->vm_flags & VM_READ) ||
+	    vma->vm_flags & (VM_IO | VM_PFNMAP))
+		return false;
+	if (!compat_vma_is_cached(vma))
+		return false;
+	/* memfd_secret: not in the kernel's own mapping, nor in another's. */
+	return !vma->vm_file ||
+	       file_inode(vma->vm_file)->i_sb->s_magic != SECRETMEM_MAGIC;
+}
+
+static bool source_may_write(const struct vm_area_struct *vma)
+{
+	return vma->vm_flags & VM_WRITE && !compat_vma_is_shadow_stack(vma);
+}
+
+/*
+ * Whether a fault of the source here never waits with FAULT_FLAG_RETRY_NOWAIT.
+ * A file's may: for a filesystem's page_mkwrite, for a page to be read again.
+ */
+static bool source_is_prompt(struct vm_area_struct *vma)
+{
+	return vma_is_anonymous(vma) || is_vm_hugetlb_page(vma);
+}
+
+/* Pages of device memory are the device's affair. */
+static bool pfn_is_ram(unsigned long entry)
+{
+	return !is_zone_device_page(hmm_pfn_to_page(entry));
+}
+
+/* The errors of a fault of the source, as the viewer gets them. */
+static vm_fault_t source_error(vm_fault_t ret)
+{
+	if (ret & (VM_FAULT_OOM | VM_FAULT_HWPOISON | VM_FAULT_HWPOISON_LARGE))
+		return ret & (VM_FAULT_OOM | VM_FAULT_HWPOISON |
+			      VM_FAULT_HWPOISON_LARGE | VM_FAULT_SIGBUS);
+	return VM_FAULT_SIGBUS;
+}
+
+/* ---- waiting for the source ------------------------------------------------ */
+
+/* Fault the page in at the source, and wait for it. Called with no lock. */
+static vm_fault_t source_fault(struct mm_struct *mm, unsigned long address,
+			       bool write, unsigned int flags)
+{
+	struct vm_area_struct *vma;
+	vm_fault_t ret;
+
+	flags |= FAULT_FLAG_REMOTE | FAULT_FLAG_ALLOW_RETRY |
+		 FAULT_FLAG_KILLABLE | (write ? FAULT_FLAG_WRITE : 0);
+	if (mmap_read_lock_killable(mm))
+		return VM_FAULT_RETRY;
+	vma = vma_lookup(mm, address);
+	if (!vma || !source_may_read(vma) || (write && !source_may_write(vma)))
+		ret = VM_FAULT_SIGBUS;
+	else
+		ret = handle_mm_fault(vma, address, flags, NULL);
+	/* Either of these says that the lock was dropped. */
+	if (!(ret & (VM_FAULT_RETRY | VM_FAULT_COMPLETED)))
+		mmap_read_unlock(mm);
+	return ret;
+}
+
+/*
+ * Drop the viewer's lock and wait for the source. The answer is always
+ * VM_FAULT_RETRY, which ends the fault if a fatal signal came. An error is
+ * left in the view: the retry, with its lock held, takes it from there.
+ *
+ * The file keeps the context and the module while the VMA may go.
+ */
+static vm_fault_t source_wait(struct look *look)
+{
+	struct vm_fault *vmf = look->vmf;
+	struct view *view = look->view;
+	struct file *file;
+	vm_fault_t ret;
+
+	if (vmf->flags & FAULT_FLAG_RETRY_NOWAIT)
+		return VM_FAULT_RETRY;
+
+	file = get_file(vmf->vma->vm_file);
+	spin_lock(&view->lock);
+	view->counters.retries++;
+	if (view->error_task == current)
+		view->error_task = NULL;
+	spin_unlock(&view->lock);
+	mmap_read_unlock(vmf->vma->vm_mm);
+
+	/* A user's access goes on after a handled signal; a kernel's cannot. */
+	ret = source_fault(look->mm, look->address, look->write,
+			   vmf->flags & FAULT_FLAG_USER ?
+			   FAULT_FLAG_INTERRUPTIBLE : 0);
+	if (ret & VM_FAULT_ERROR) {
+		spin_lock(&view->lock);
+		view->error = source_error(ret);
+		view->error_task = current;
+		view->error_address = look->address;
+		spin_unlock(&view->lock);
+	}
+	fput(file);
+	return VM_FAULT_RETRY;
+}
+
+/* What this task's last wait for this page came to, if that was an error. */
+static vm_fault_t source_waited(struct look *look)
+{
+	struct view *view = look->view;
+	vm_fault_t ret = 0;
+
+	if (!(look->vmf->flags & FAULT_FLAG_TRIED))
+		return 0;
+	spin_lock(&view->lock);
+	if (view->error_task == current &&
+	    view->error_address == look->address) {
+		view->error_task = NULL;
+		ret = view->error;
+	}
+	spin_unlock(&view->lock);
+	return ret;
+}
+
+/* ---- looking --------------------------------------------------------------- */
+
+/*
+ * The window: an aligned block of the viewer's addresses around the page, cut
+ * to the viewer's VMA, the view, one chunk of bits and the source's VMA. It
+ * lies within one page table, since it is no larger than one and aligned.
+ */
+static void look_window(struct look *look, const struct vm_area_struct *source)
+{
+	const struct vm_area_struct *vma = look->vmf->vma;
+	unsigned long page = look->vmf->address & PAGE_MASK;
+	const struct view *view = look->view;
+	pgoff_t pgoff = look->vmf->pgoff;
+	unsigned long pages, back, ahead;
+
+	pages = vma->vm_flags & VM_RAND_READ ? 1 :
+		vma->vm_flags & VM_SEQ_READ  ? WINDOW_MAX :
+					       WINDOW_PAGES;
+	pages = min(pages, look->room);
+
+	back = page / PAGE_SIZE % pages;
+	ahead = pages - back;
+	back = min(back, (page - vma->vm_start) / PAGE_SIZE);
+	back = min(back, pgoff - view->pgoff);
+	back = min(back, pgoff % CHUNK_PAGES);
+	back = min(back, (look->address - source->vm_start) / PAGE_SIZE);
+	ahead = min(ahead, (vma->vm_end - page) / PAGE_SIZE);
+	ahead = min(ahead, view->pgoff + view->nr_pages - pgoff);
+	ahead = min(ahead, CHUNK_PAGES - pgoff % CHUNK_PAGES);
+	ahead = min(ahead, (source->vm_end - look->address) / PAGE_SIZE);
+
+	look->start = page - back * PAGE_SIZE;
+	look->target = back;
+	look->nr = back + ahead;
+}
+
+/* Whether what HMM saw suffices for the access. */
+static bool look_suffices(const struct look *look)
+{
+	unsigned long entry = look->pfns[look->target];
+
+	return entry & HMM_PFN_VALID &&
+	       (!look->write || entry & HMM_PFN_WRITE);
+}
+
+/*
+ * The page is not there, or not for writing: have the source fault it in, if
+ * that takes no waiting.
+ */
+static vm_fault_t look_fault(struct look *look, struct vm_area_struct *source)
+{
+	vm_fault_t ret;
+
+	/* To break copy-on-write is a fault of the source too. */
+	if (look->view->flags & PIDFD_MEM_MAP_RESIDENT)
+		return VM_FAULT_SIGBUS;
+	if (!source_is_prompt(source))
+		return source_waited(look) ?: LOOK_WAIT;
+	ret = handle_mm_fault(source, look->address,
+			      FAULT_FLAG_REMOTE | FAULT_FLAG_ALLOW_RETRY |
+			      FAULT_FLAG_RETRY_NOWAIT |
+			      (look->write ? FAULT_FLAG_WRITE : 0), NULL);
+	if (ret & VM_FAULT_ERROR)
+		return source_error(ret);
+	return ret & VM_FAULT_RETRY ? LOOK_WAIT : LOOK_AGAIN;
+}
+
+/*
+ * See what the source has. 0: look->pfns holds it, as of the sequence.
+ * Called with the source's mmap_lock, which stays.
+ */
+static vm_fault_t __look_at(struct look *look, unsigned long sequence)
+{
+	struct hmm_range range = {
+		.notifier = &look->view->notifier,
+		.notifier_seq = sequence,
+	};
+	struct vm_area_struct *source = vma_lookup(look->mm, look->address);
+
+	mmap_assert_locked(look->mm);
+	if (!source || !source_may_read(source) ||
+	    (look->write && !source_may_write(source)))
+		return VM_FAULT_SIGBUS;
+	look->may_write = look->vmf->vma->vm_flags & VM_WRITE &&
+			  !(look->view->flags & PIDFD_MEM_MAP_READONLY) &&
+			  source_may_write(source);
+
+	look_window(look, source);
+	memset(look->pfns, 0, look->nr * sizeof(*look->pfns));
+	range.start = look->address - look->target * PAGE_SIZE;
+	range.end = range.start + look->nr * PAGE_SIZE;
+	range.hmm_pfns = look->pfns;
+	/* No default_flags: a snapshot. It fails when it is out of date. */
+	if (hmm_range_fault(&range))
+		return LOOK_AGAIN;
+
+	if (look->pfns[look->target] & HMM_PFN_ERROR)
+		return VM_FAULT_SIGBUS;
+	if (!look_suffices(look))
+		return look_fault(look, source);
+	return pfn_is_ram(look->pfns[look->target]) ? 0 : VM_FAULT_SIGBUS;
+}
+
+/* ---- entering -------------------------------------------------------------- */
+
+/*
+ * Whether the source's page is its alone and its contents are nowhere else.
+ * Read with the sequence checked: the page is still the source's.
+ */
+static bool page_is_own(struct folio *folio)
+{
+	return folio_test_anon(folio) && folio_test_swapbacked(folio) &&
+	       !folio_test_swapcache(folio);
+}
+
+/*
+ * A page that may be written through the mirror is dirty, whoever asks later:
+ * the source's own entry will not tell. Reclaim would drop a clean page of the
+ * swap cache, of a file, or one that MADV_FREE gave up.
+ *
+ * No lock of the folio is needed: as in a page-table walk, the mapping keeps
+ * it from being truncated (the sequence was checked), and what cleans a folio
+ * first write-protects it, which has to come through the notifier.
+ */
+static void folio_written(struct folio *folio)
+{
+	if (!folio_test_dirty(folio))
+		folio_mark_dirty(folio);
+}
+
+/* One page enters. Called with view->lock and the page-table lock. */
+static int look_enter_one(pte_t *ptep, unsigned long address, void *data)
+{
+	struct look *look = data;
+	unsigned long index = (address - look->start) / PAGE_SIZE;
+	struct vm_area_struct *vma = look->vmf->vma;
+	unsigned long entry = look->pfns[index];
+	struct folio *folio;
+	struct page *page;
+	pte_t pte;
+
+	/* Not to make a source fault: its neighbours are as they are. */
+	if (!(entry & HMM_PFN_VALID) || !pte_none(ptep_get(ptep)) ||
+	    !pfn_is_ram(entry))
+		return 0;
+
+	page = hmm_pfn_to_page(entry);
+	folio = page_folio(page);
+	pte = pte_mkspecial(pfn_pte(page_to_pfn(page), vma->vm_page_prot));
+	if (look->may_write && entry & HMM_PFN_WRITE &&
+	    ((look->write && index == look->target) || page_is_own(folio))) {
+		folio_written(folio);
+		pte = pte_mkwrite_novma(pte_mkdirty(pte));
+	}
+	set_pte_at(vma->vm_mm, address, ptep, pte);
+	__set_bit((look->vmf->pgoff - look->target + index) % CHUNK_PAGES,
+		  look->chunk->pages);
+	look->entered++;
+	return 0;
+}
+
+static int make_table_only(pte_t *ptep, unsigned long address, void *data)
+{
+	return 0;
+}
+
+/*
+ * All that can fail or sleep before the view's lock: the page table and the
+ * chunk of bits. A table that is there stays while the mmap_lock is held.
+ */
+static bool look_prepare(struct look *look)
+{
+	struct vm_fault *vmf = look->vmf;
+
+	look->chunk = view_chunk(look->view, vmf->pgoff);
+	if (!look->chunk)
+		return false;
+	return !pmd_none(*vmf->pmd) ||
+	       !apply_to_page_range(vmf->vma->vm_mm, vmf->address & PAGE_MASK,
+				    PAGE_SIZE, make_table_only, NULL);
+}
+
+/* What was seen enters the mirror, if it still holds. */
+static vm_fault_t look_enter(struct look *look, unsigned long sequence)
+{
+	struct view *view = look->view;
+	vm_fault_t ret = VM_FAULT_NOPAGE;
+
+	if (!look_prepare(look))
+		return VM_FAULT_OOM;
+
+	spin_lock(&view->lock);
+	if (view->dead) {
+		/* Another may be there now: the access finds out. */
+	} else if (mmu_interval_read_retry(&view->notifier, sequence)) {
+		view->counters.retries++;
+		ret = LOOK_AGAIN;
+	} else {
+		apply_to_page_range(look->vmf->vma->vm_mm, look->start,
+				    look->nr * PAGE_SIZE, look_enter_one,
+				    look);
+		view->counters.faults++;
+		view->counters.pages_mapped += look->entered;
+	}
+	spin_unlock(&view->lock);
+	return ret;
+}
+
+/* ---- the fault ------------------------------------------------------------- */
+
+/* The answer where a fault cannot go on without waiting. */
+static vm_fault_t look_give_way(struct look *look, vm_fault_t why)
+{
+	if (look->vmf->flags & FAULT_FLAG_ALLOW_RETRY)
+		return source_wait(look);
+	/*
+	 * The caller can neither wait nor be told to come back. Where the
+	 * source was only busy it may try again; a page that is not there must
+	 * be an error, or it would try for ever.
+	 */
+	return why == LOOK_WAIT ? VM_FAULT_SIGBUS : VM_FAULT_NOPAGE;
+}
+
+static vm_fault_t look_at(struct look *look)
+{
+	unsigned long sequence;
+	vm_fault_t ret;
+	int looks;
+
+	for (looks = 0; looks < LOOKS_MAX; looks++) {
+		sequence = mmu_interval_read_begin(&look->view->notifier);
+		if (!mmap_read_trylock(look->mm))
+			break;
+		ret = __look_at(look, sequence);
+		mmap_read_unlock(look->mm);
+		if (!ret)
+			ret = look_enter(look, sequence);
+		if (ret == LOOK_WAIT)
+			return look_give_way(look, LOOK_WAIT);
+		if (ret != LOOK_AGAIN)
+			return ret;
+	}
+	return look_give_way(look, LOOK_AGAIN);
+}
+
+/* A large window is worth the memory; without it there is the small one. */
+static void look_make_room(struct look *look)
+{
+	look->pfns = look->few;
+	look->room = WINDOW_PAGES;
+	if (!(look->vmf->vma->vm_flags & VM_SEQ_READ))
+		return;
+	look->pfns = kmalloc_array(WINDOW_MAX, sizeof(*look->pfns),
+				   GFP_KERNEL | __GFP_NOWARN);
+	if (look->pfns)
+		look->room = WINDOW_MAX;
+	else
+		look->pfns = look->few;
+}
+
+static vm_fault_t mirror_fault(struct vm_fault *vmf)
+{
+	struct context *context = vmf->vma->vm_private_data;
+	struct look look;
+	vm_fault_t ret = VM_FAULT_SIGBUS;
+
+	look.vmf = vmf;
+	look.view = view_get(context, vmf->pgoff);
+	if (!look.view)
+		return VM_FAULT_SIGBUS;
+	look.mm = context->mm;
+	look.address = look.view->address +
+		       ((vmf->pgoff - look.view->pgoff) << PAGE_SHIFT);
+	look.write = vmf->flags & FAULT_FLAG_WRITE;
+	look.entered = 0;
+
+	if (look.write && look.view->flags & PIDFD_MEM_MAP_READONLY)
+		goto out_view;
+	if (!mmget_not_zero(look.mm))
+		goto out_view;
+	look_make_room(&look);
+	ret = look_at(&look);
+	/* Not to tear an address space down under the viewer's lock. */
+	mmput_async(look.mm);
+	if (look.pfns != look.few)
+		kfree(look.pfns);
+	trace_remote_mapping_fault(look.view, look.address, look.write,
+				   look.entered, ret);
+out_view:
+	view_put(look.view);
+	return ret;
+}
+
+/*
+ * The first write to a page that entered read-only. Its entry is taken out, and
+ * the access then faults as a write. To say 0 would make the core upgrade the
+ * entry if it looks as before, though it may have been zapped and put back
+ * meanwhile, to a page that is now shared; to say VM_FAULT_RETRY is not allowed
+ * here.
+ */
+static vm_fault_t mirror_pfn_mkwrite(struct vm_fault *vmf)
+{
+	unmap_mapping_pages(vmf->vma->vm_file->f_mapping, vmf->pgoff, 1, true);
+	return VM_FAULT_NOPAGE;
+}
+
+static const struct vm_operations_struct mirror_ops = {
+	.fault = mirror_fault,
+	.pfn_mkwrite = mirror_pfn_mkwrite,
+};
+
+/* ---- mapping --------------------------------------------------------------- */
+
+/*
+ * The core has checked the file's rights and that it is not executable
+ * (SB_I_NOEXEC; a file of the device is not on that superblock). VM_SHARED is
+ * cleared by the core where the file is not open for writing: VM_MAYSHARE tells
+ * MAP_SHARED.
+ */
+int mirror_mmap(struct context *context, struct vm_area_struct *vma)
+{
+	if (!(vma->vm_flags & VM_MAYSHARE))
+		return -EINVAL;
+	if (vma->vm_flags & VM_EXEC)
+		return -EPERM;
+	if (vma->vm_mm == context->mm)
+		return -EINVAL;
+	if (context_ended(context))
+		return -ESRCH;
+	if (!views_touch(context, vma->vm_pgoff,
+			 vma->vm_pgoff + vma_pages(vma) - 1))
+		return -EINVAL;
+
+	vm_flags_mod(vma, VM_PFNMAP | VM_DONTEXPAND | VM_DONTDUMP | VM_DONTCOPY,
+		     VM_MAYEXEC);
+	vma->vm_private_data = context;
+	vma->vm_ops = &mirror_ops;
+	return 0;
+}
+
+/* Whether a live view backs a mirror of this context at the caller's address. */
+int mirror_check(struct context *context, unsigned long address)
+{
+	struct mm_struct *mm = current->mm;
+	unsigned long index, pgoff;
+	struct vm_area_struct *vma;
+	int ret = -EINVAL;
+
+	if (context_ended(context))
+		return -ESRCH;
+	if (mmap_read_lock_killable(mm))
+		return -EINTR;
+	vma = vma_lookup(mm, address);
+	if (vma && vma->vm_ops == &mirror_ops &&
+	    vma->vm_private_data == context) {
+		pgoff = linear_page_index(vma, address);
+		index = pgoff;
+		if (mt_find(&context->views, &index, pgoff))
+			ret = 0;
+	}
+	mmap_read_unlock(mm);
+	return ret;
+}
