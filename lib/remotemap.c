@@ -148,7 +148,10 @@ static int open_context(int mem_fd, int access, int *fds, unsigned int flags)
 	device = open_device(access);
 	if (device < 0)
 		return device;
-	err = ioctl(device, PIDFD_MEM_OPEN, &arg) < 0 ? -errno : 0;
+	/* A process's first context gives way to a signal on its way. */
+	do
+		err = ioctl(device, PIDFD_MEM_OPEN, &arg) < 0 ? -errno : 0;
+	while (err == -EINTR);
 	close(device);
 	if (err)
 		return err;
