@@ -29,6 +29,7 @@ flags = -std=gnu11 $(warnings) -Ikernel/uapi -Ilib -MMD -MP -pthread
 
 version := $(shell cat VERSION)
 soname := libremotemap.so.0
+real_name := libremotemap.so.$(version)
 cache := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/remote-mapping/kernels
 jobs := $(shell nproc)
 
@@ -119,10 +120,10 @@ build/test/test_%: test/test_%.sh
 
 # ---- what a user types -------------------------------------------------------
 
+# demo/run builds what it shows, for the kernel it shows it on.
 demo:
 	@scripts/deps demo
-	@$(MAKE) --no-print-directory -s -j$(jobs) KERNELS=6.1 module lib examples test
-	@demo/run
+	@MAKE='$(MAKE)' MAKEFLAGS=-j$(jobs) demo/run
 
 check check-static check-vm: check%:
 	@scripts/deps check
@@ -133,8 +134,8 @@ check check-static check-vm: check%:
 
 install: lib
 	install -d $(addprefix $(DESTDIR),$(LIBDIR)/pkgconfig $(INCLUDEDIR)/linux)
-	install -m 755 build/lib/$(soname) $(DESTDIR)$(LIBDIR)/$(soname).$(version)
-	ln -sf $(soname).$(version) $(DESTDIR)$(LIBDIR)/$(soname)
+	install -m 755 build/lib/$(soname) $(DESTDIR)$(LIBDIR)/$(real_name)
+	ln -sf $(real_name) $(DESTDIR)$(LIBDIR)/$(soname)
 	ln -sf $(soname) $(DESTDIR)$(LIBDIR)/libremotemap.so
 	install -m 644 build/lib/libremotemap.a $(DESTDIR)$(LIBDIR)
 	install -m 644 lib/remotemap.h $(DESTDIR)$(INCLUDEDIR)
