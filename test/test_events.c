@@ -455,15 +455,15 @@ static long stack_pointer(void *arg)
 
 #define DEEP (1024 * 1024UL)
 
-/* Use the stack down to DEEP bytes below, a page at a time. */
+/* Use the stack down to DEEP bytes below. */
 static long stack_grow(void *arg)
 {
 	volatile uint64_t deep[(DEEP + 64 * 1024) / sizeof(uint64_t)];
 	size_t i;
 
 	(void)arg;
-	for (i = sizeof(deep) / sizeof(deep[0]); i > 0; i -= 64)
-		deep[i - 64] = 0x57ac;
+	for (i = sizeof(deep) / sizeof(deep[0]); i > 0; i--)
+		deep[i - 1] = 0x57ac;
 	return (long)&deep[0];
 }
 
@@ -478,8 +478,7 @@ TEST_F(event, stack_shows_when_it_has_grown)
 	ASSERT_TRUE(mapping_find(self->source->pid, "[stack]", &before, &end,
 				 perms));
 	ASSERT_LT(low, before);
-	mirror = mirror_open(self->source->pid, low, top - low + PAGE_SIZE,
-			     PROT_READ, 0);
+	mirror = mirror_open(self->source->pid, low, DEEP, PROT_READ, 0);
 	/* A look does not make it grow. */
 	ASSERT_NOT_READABLE(mirror.at);
 	ASSERT_TRUE(mapping_find(self->source->pid, "[stack]", &start, &end,

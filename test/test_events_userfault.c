@@ -38,7 +38,8 @@ static long uffd_make(void *arg)
 		.mode = registration->mode,
 	};
 	struct uffdio_api api = { .api = UFFD_API };
-	int fd = syscall(SYS_userfaultfd, O_CLOEXEC);
+	/* Without O_NONBLOCK poll() tells nothing. */
+	int fd = syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
 
 	if (fd < 0)
 		return -errno;
