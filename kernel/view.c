@@ -193,8 +193,11 @@ int context_watch(struct context *context)
 		mmap_write_unlock(mm);
 	}
 	mmput_async(mm);
-	/* The very first notifier takes all locks of an mm, and gives way. */
-	return ret == -EINTR ? -ERESTARTSYS : ret;
+	/*
+	 * The very first notifier takes all locks of an mm, and gives way to any
+	 * signal: handle it and come again, unseen by the caller.
+	 */
+	return ret == -EINTR ? -ERESTARTNOINTR : ret;
 }
 
 /* ---- finding --------------------------------------------------------------- */
