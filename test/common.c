@@ -1189,7 +1189,7 @@ const char *ram_disk(int number)
 
 	snprintf(path, sizeof(path), "/dev/ram%d", number);
 	if (access(path, F_OK) &&
-	    RUN("modprobe", "brd", "rd_nr=4", "rd_size=262144"))
+	    RUN("modprobe", "brd", "rd_nr=4", "rd_size=393216"))
 		fatal("no RAM disks: modprobe brd failed");
 	WAIT_FOR(!access(path, F_OK));
 	return path;
@@ -1245,14 +1245,17 @@ bool page_out(struct source *source, uint64_t address, size_t size)
 const char *disk_mount(const char *type)
 {
 	const char *disk = ram_disk(1);
-	bool ext4 = !strcmp(type, "ext4");
 
 	disk_unmount();
 	RUN("modprobe", type);
-	/* What mke2fs of busybox makes, ext4 mounts. */
-	if (ext4 ? RUN("mke2fs", "-b", "4096", disk) :
-		   RUN("mkfs.xfs", "-f", disk))
+	if (!strcmp(type, "ext4")) {
+		/* What mke2fs of busybox makes, ext4 mounts. */
+		if (RUN("mkfs.ext4", "-q", "-F", disk) &&
+		    RUN("mke2fs", "-b", "4096", disk))
+			return NULL;
+	} else if (RUN("mkfs.xfs", "-q", "-f", disk)) {
 		return NULL;
+	}
 	if (mkdir(DISK_FOLDER, 0755) && errno != EEXIST)
 		fatal("mkdir " DISK_FOLDER ": %m");
 	if (mount(disk, DISK_FOLDER, type, 0, NULL))

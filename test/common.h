@@ -229,7 +229,7 @@ struct deadline deadline_in(unsigned int seconds);
 bool deadline_passed(const struct deadline *deadline);
 void deadline_nap(void);
 
-/* /dev/ramN, N of 0 to 3, 256 MiB each, as needed; loads the driver */
+/* /dev/ramN, N of 0 to 3, 384 MiB each, as needed; loads the driver */
 const char *ram_disk(int number);
 /* Swap on /dev/ram0 until swap_off(). */
 void swap_on(void);
