@@ -1242,6 +1242,23 @@ bool page_out(struct source *source, uint64_t address, size_t size)
 
 #define DISK_FOLDER "/tmp/disk"
 
+/* What mke2fs of busybox makes ext4 mounts, but new files have no extents (and
+ * cannot be punched) unless the superblock says so.
+ */
+static void ext4_use_extents(const char *disk)
+{
+	const off_t feature_incompat = 1024 + 0x60;
+	int fd = open(disk, O_RDWR | O_CLOEXEC);
+	uint32_t features;
+
+	if (pread(fd, &features, 4, feature_incompat) != 4)
+		fatal("%s: %m", disk);
+	features |= 0x40;
+	if (pwrite(fd, &features, 4, feature_incompat) != 4)
+		fatal("%s: %m", disk);
+	close(fd);
+}
+
 const char *disk_mount(const char *type)
 {
 	const char *disk = ram_disk(1);
@@ -1249,10 +1266,9 @@ const char *disk_mount(const char *type)
 	disk_unmount();
 	RUN("modprobe", type);
 	if (!strcmp(type, "ext4")) {
-		/* What mke2fs of busybox makes, ext4 mounts. */
-		if (RUN("mkfs.ext4", "-q", "-F", disk) &&
-		    RUN("mke2fs", "-b", "4096", disk))
+		if (RUN("mke2fs", "-b", "4096", disk))
 			return NULL;
+		ext4_use_extents(disk);
 	} else if (RUN("mkfs.xfs", "-q", "-f", disk)) {
 		return NULL;
 	}

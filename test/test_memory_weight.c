@@ -294,4 +294,31 @@ TEST_F(weight, resident_view_never_makes_the_source_fault)
 	mirror_close(&mirror);
 }
 
+TEST_F(weight, resident_view_does_not_break_copy_on_write)
+{
+	struct source *child = source_fork(self->source);
+	struct mirror mirror;
+	uint64_t faults;
+
+	mirror = mirror_open(self->source->pid, self->memory, SIZE,
+			     PROT_READ | PROT_WRITE, PIDFD_MEM_MAP_RESIDENT);
+	/* After the second order the source has its own stack again. */
+	source_load(self->source, ADDRESS(0));
+	source_load(self->source, ADDRESS(0));
+	faults = minor_faults(self->source->pid);
+	ASSERT_EQ(-1, pattern_differs(mirror.at, SIZE, SEED));
+	/* A write would make the source fault: a copy for it. */
+	ASSERT_NOT_WRITABLE(mirror.at + 2 * PAGE_SIZE);
+	ASSERT_EQ(faults, minor_faults(self->source->pid));
+	ASSERT_EQ(frame(self->source->pid, ADDRESS(2)),
+		  frame(child->pid, ADDRESS(2)));
+	/* Once the source has its copy there is nothing to break. */
+	source_store(self->source, ADDRESS(2), 22);
+	ASSERT_WRITES(23, mirror.at + 2 * PAGE_SIZE);
+	ASSERT_EQ(23, source_load(self->source, ADDRESS(2)));
+	ASSERT_EQ(pattern(SEED, 2), source_load(child, ADDRESS(2)));
+	mirror_close(&mirror);
+	source_end(child);
+}
+
 TEST_HARNESS_MAIN
