@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
+#include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
 
@@ -514,9 +515,10 @@ TEST_F(device, mem_open_smaller_struct_EINVAL)
 	struct pidfd_mem_open order = open_of(self, O_RDWR);
 	int before = open_files();
 
-	for (order.size = 0; order.size < sizeof(order); order.size++)
+	for (order.size = 0; order.size < sizeof(order); order.size++) {
 		EXPECT_EQ(-EINVAL, call_open(self->fd, &order))
 			TH_LOG("size %u", order.size);
+	}
 	EXPECT_EQ(before, open_files());
 }
 
@@ -914,12 +916,13 @@ TEST_F(context, map_overlapping_a_view_EALREADY)
 
 	ASSERT_EQ(0, view_add(self->ctrl, self->memory, 16 * PAGE_SIZE,
 			      4 * PAGE_SIZE, 0));
-	for (i = 0; i < sizeof(cases) / sizeof(*cases); i++)
+	for (i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
 		EXPECT_EQ(-EALREADY,
 			  view_add(self->ctrl, self->memory + PAGE_SIZE,
 				   cases[i].offset * PAGE_SIZE,
 				   cases[i].size * PAGE_SIZE, 0))
 			TH_LOG("%s", cases[i].what);
+	}
 	EXPECT_EQ(1, counter(self->map, "views"));
 	EXPECT_EQ(0, page_shown(self, 16 * PAGE_SIZE));
 	EXPECT_EQ(3, page_shown(self, 19 * PAGE_SIZE));
@@ -1042,11 +1045,12 @@ TEST_F(context, unmap_not_exactly_a_view_EINVAL)
 			      4 * PAGE_SIZE, 0));
 	ASSERT_EQ(0, view_add(self->ctrl, self->memory, 8 * PAGE_SIZE,
 			      2 * PAGE_SIZE, 0));
-	for (i = 0; i < sizeof(cases) / sizeof(*cases); i++)
+	for (i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
 		EXPECT_EQ(-EINVAL,
 			  call_unmap(self->ctrl, cases[i].offset * PAGE_SIZE,
 				     cases[i].size * PAGE_SIZE))
 			TH_LOG("%s", cases[i].what);
+	}
 	EXPECT_EQ(2, counter(self->map, "views"));
 	EXPECT_EQ(3, page_shown(self, 7 * PAGE_SIZE));
 	EXPECT_EQ(0, page_shown(self, 8 * PAGE_SIZE));
@@ -1328,5 +1332,105 @@ TEST_F(context, ctrl_file_cannot_be_mapped)
 		  mmap(NULL, PAGE_SIZE, PROT_READ, MAP_SHARED, self->ctrl, 0));
 	EXPECT_EQ(ENODEV, errno);
 }
+
+/* ---- 32-bit programs --------------------------------------------------------- */
+
+#ifdef __x86_64__
+/* A system call as 32-bit programs make it, which a 64-bit one can make too */
+static int call32(int nr, uint32_t first, uint32_t second, uint32_t third)
+{
+	int result;
+
+	asm volatile("int $0x80"
+		     : "=a"(result)
+		     : "a"(nr), "b"(first), "c"(second), "d"(third)
+		     : "memory", "r8", "r9", "r10", "r11");
+	return result;
+}
+
+#define GETPID_32 20
+#define IOCTL_32 54
+/* long is half as long there, and the number says so. */
+#define REMAP_32 _IOW('p', 0x04, uint32_t)
+
+/* In a process of its own, since where they are switched off it is a signal */
+static bool has_32_bit_calls(void)
+{
+	pid_t pid = fork();
+	int status;
+
+	if (!pid) {
+		signal(SIGSEGV, SIG_DFL);
+		_exit(call32(GETPID_32, 0, 0, 0) != getpid());
+	}
+	waitpid(pid, &status, 0);
+	return WIFEXITED(status) && !WEXITSTATUS(status);
+}
+
+static int ioctl32(int fd, uint32_t nr, const void *argument)
+{
+	return call32(IOCTL_32, fd, nr, (uintptr_t)argument);
+}
+
+/* Memory that a 32-bit pointer reaches */
+static void *low_page(void)
+{
+	void *page = mmap(NULL, PAGE_SIZE, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
+
+	if (page == MAP_FAILED)
+		fatal("no memory below 2 GiB: %m");
+	return page;
+}
+
+TEST_F(context, a_32_bit_program_can_make_every_call)
+{
+	struct pidfd_mem_open *order;
+	struct pidfd_mem_map *map;
+	struct pidfd_mem_unmap *unmap;
+	uint64_t value;
+	char *at;
+
+	if (!has_32_bit_calls())
+		SKIP(return, "no 32-bit system calls here");
+	order = low_page();
+	order->size = sizeof(*order);
+	order->mem_fd = mem_open(self->source->pid, O_RDWR);
+	ASSERT_EQ(0, ioctl32(device_open(O_RDWR), PIDFD_MEM_OPEN, order));
+	map = low_page();
+	*map = good_view(self);
+	ASSERT_EQ(0, ioctl32(order->ctrl_fd, PIDFD_MEM_MAP, map));
+	at = mmap(NULL, PAGE_SIZE, PROT_READ, MAP_SHARED | MAP_32BIT,
+		  order->map_fd, map->offset);
+	ASSERT_NE(MAP_FAILED, at);
+	ASSERT_EQ(0, touch_read(at, &value));
+	EXPECT_EQ(pattern(SEED, 0), value);
+	EXPECT_EQ(0, ioctl32(order->map_fd, REMAP_32, at));
+	unmap = low_page();
+	*unmap = (struct pidfd_mem_unmap){ map->offset, map->size };
+	EXPECT_EQ(0, ioctl32(order->ctrl_fd, PIDFD_MEM_UNMAP, unmap));
+	EXPECT_EQ(-EINVAL, ioctl32(order->map_fd, REMAP_32, at));
+	EXPECT_EQ(0, ioctl32(order->ctrl_fd, PIDFD_MEM_LOCK, NULL));
+	EXPECT_EQ(-EPERM, ioctl32(order->ctrl_fd, PIDFD_MEM_MAP, map));
+	EXPECT_EQ(-ENOTTY, ioctl32(order->ctrl_fd, REMAP_32, at));
+}
+
+TEST_F(context, a_32_bit_program_can_name_a_pid)
+{
+	int fd = device_open(O_RDWR);
+	char *at;
+
+	if (!has_32_bit_calls())
+		SKIP(return, "no 32-bit system calls here");
+	EXPECT_EQ(-ENOTTY, ioctl32(fd, REMAP_32, NULL));
+	EXPECT_EQ(-ESRCH, call32(IOCTL_32, fd, REMOTE_PROC_MAP, -1));
+	EXPECT_EQ(-ESRCH, call32(IOCTL_32, fd, REMOTE_PROC_MAP, 0));
+	EXPECT_EQ(0, call32(IOCTL_32, fd, REMOTE_PROC_MAP, self->source->pid));
+	at = mmap(NULL, PAGE_SIZE, PROT_READ, MAP_SHARED | MAP_32BIT, fd,
+		  self->memory);
+	ASSERT_NE(MAP_FAILED, at);
+	EXPECT_EQ(0, ioctl32(fd, REMAP_32, at));
+}
+#endif
 
 TEST_HARNESS_MAIN

@@ -113,10 +113,11 @@ TEST_F(files, fdinfo_tells_the_views)
 						  PIDFD_MEM_MAP_RESIDENT };
 	unsigned int i;
 
-	for (i = 0; i < 4; i++)
+	for (i = 0; i < 4; i++) {
 		ASSERT_EQ(0,
 			  view_add(self->ctrl, self->memory + i * PAGE_SIZE,
 				   (20 - i) * PAGE_SIZE, PAGE_SIZE, flags[i]));
+	}
 	for (i = 0; i < 4; i++) {
 		uint64_t offset = (20 - i) * PAGE_SIZE;
 		uint64_t address = self->memory + i * PAGE_SIZE;

@@ -290,8 +290,9 @@ TEST_F(mirror, spans_views_and_holes)
 	ASSERT_EQ(0, view_add(self->ctrl, self->memory + 7 * PAGE_SIZE,
 			      (PAGES + 2) * PAGE_SIZE, PAGE_SIZE, 0));
 	at = map_or_die(self->map, 0, PAGES + 4, PROT_READ);
-	for (page = 0; page < PAGES; page++)
+	for (page = 0; page < PAGES; page++) {
 		EXPECT_EQ(page, shown(at + page * PAGE_SIZE));
+	}
 	EXPECT_EQ(-SIGBUS, shown(at + PAGES * PAGE_SIZE));
 	EXPECT_EQ(3, shown(at + (PAGES + 1) * PAGE_SIZE));
 	EXPECT_EQ(7, shown(at + (PAGES + 2) * PAGE_SIZE));
@@ -328,13 +329,15 @@ TEST_F(mirror, loses_a_removed_view_at_once)
 	char *second = map_or_die(self->map, 4, 4, PROT_READ);
 	int page;
 
-	for (page = 0; page < PAGES; page++)
+	for (page = 0; page < PAGES; page++) {
 		ASSERT_EQ(page, shown(first + page * PAGE_SIZE));
+	}
 	ASSERT_EQ(0, touch_write(first, pattern(SEED, 0)));
 	ASSERT_EQ(4, shown(second));
 	ASSERT_EQ(0, view_remove(self->ctrl, 0, SIZE));
-	for (page = 0; page < PAGES; page++)
+	for (page = 0; page < PAGES; page++) {
 		EXPECT_EQ(-SIGBUS, shown(first + page * PAGE_SIZE));
+	}
 	EXPECT_EQ(SIGBUS, touch_write(first, 1));
 	EXPECT_EQ(-SIGBUS, shown(second));
 	EXPECT_EQ(pattern(SEED, 0), source_load(self->source, self->memory));
@@ -448,11 +451,12 @@ TEST_F(mirror, readonly_view_between_writable_ones)
 	int page;
 
 	ASSERT_EQ(0, view_remove(self->ctrl, 0, SIZE));
-	for (page = 0; page < 3; page++)
+	for (page = 0; page < 3; page++) {
 		ASSERT_EQ(0,
 			  view_add(self->ctrl, self->memory + page * PAGE_SIZE,
 				   page * PAGE_SIZE, PAGE_SIZE,
 				   page == 1 ? PIDFD_MEM_MAP_READONLY : 0));
+	}
 	at = map_or_die(self->map, 0, 3, PROT_READ | PROT_WRITE);
 	EXPECT_EQ(0, touch_write(at, pattern(SEED, 0)));
 	EXPECT_EQ(SIGBUS, touch_write(at + PAGE_SIZE, 1));
@@ -531,9 +535,10 @@ TEST_F(mirror, can_be_unmapped_in_part)
 
 	ASSERT_EQ(4, shown(at + 4 * PAGE_SIZE));
 	ASSERT_EQ(0, munmap(at + 4 * PAGE_SIZE, 2 * PAGE_SIZE));
-	for (page = 0; page < PAGES; page++)
+	for (page = 0; page < PAGES; page++) {
 		EXPECT_EQ(page == 4 || page == 5 ? -SIGSEGV : page,
 			  shown(at + page * PAGE_SIZE));
+	}
 	/* Both halves follow the views. */
 	ASSERT_EQ(0, view_remove(self->ctrl, 0, SIZE));
 	EXPECT_EQ(-SIGBUS, shown(at + 3 * PAGE_SIZE));
@@ -596,8 +601,9 @@ TEST_F(mirror, can_be_moved)
 	ASSERT_EQ(to,
 		  mremap(at, SIZE, SIZE, MREMAP_MAYMOVE | MREMAP_FIXED, to));
 	EXPECT_EQ(-SIGSEGV, shown(at));
-	for (page = 0; page < PAGES; page++)
+	for (page = 0; page < PAGES; page++) {
 		EXPECT_EQ(page, shown(to + page * PAGE_SIZE));
+	}
 	EXPECT_EQ(0, ioctl(self->map, PIDFD_MEM_REMAP, to));
 	EXPECT_EQ(EINVAL, ERROR_OF(ioctl(self->map, PIDFD_MEM_REMAP, at)));
 	/* Moved pages are still the mirror's: they are found when views go. */
@@ -687,9 +693,10 @@ static void expect_unharmed(struct __test_metadata *_metadata,
 {
 	int page;
 
-	for (page = 0; page < PAGES; page++)
+	for (page = 0; page < PAGES; page++) {
 		EXPECT_EQ(page, shown(at + page * PAGE_SIZE))
 			TH_LOG("after %s", after);
+	}
 	EXPECT_EQ(-1, source_pattern_differs(self->source, self->memory, SIZE,
 					     SEED))
 		TH_LOG("after %s", after);
@@ -863,9 +870,10 @@ TEST_F(mirror, adds_nothing_to_rss)
 	int page;
 
 	ASSERT_EQ(SIZE / 1024, before);
-	for (page = 0; page < PAGES; page++)
+	for (page = 0; page < PAGES; page++) {
 		ASSERT_EQ(0, touch_write(at + page * PAGE_SIZE,
 					 pattern(SEED, page)));
+	}
 	EXPECT_EQ(0, smaps(0, (uint64_t)at, "Rss"));
 	EXPECT_EQ(before, smaps(self->source->pid, self->memory, "Rss"));
 	EXPECT_EQ(before, smaps(self->source->pid, self->memory, "Pss"));
