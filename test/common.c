@@ -308,6 +308,86 @@ int touch_code(void)
 	return touch_si_code;
 }
 
+struct hammer {
+	pthread_t thread;
+	char *at;
+	size_t pages;
+	uint64_t *counts;
+	uint64_t rounds;
+	bool stop;
+};
+
+static void hammer_strike(struct hammer *hammer, size_t page)
+{
+	volatile void *word = hammer->at + page * PAGE_SIZE;
+	uint64_t seen;
+	int raised = touch_read(word, &seen);
+
+	if (!raised && seen != hammer->counts[page])
+		fatal("page %zu shows %" PRIu64 ", %" PRIu64
+		      " was written last",
+		      page, seen, hammer->counts[page]);
+	if (!raised)
+		raised = touch_write(word, seen + 1);
+	if (raised)
+		fatal("page %zu raised signal %d", page, raised);
+	hammer->counts[page]++;
+}
+
+static void *hammer_run(void *arg)
+{
+	struct hammer *hammer = arg;
+	size_t page;
+
+	while (!__atomic_load_n(&hammer->stop, __ATOMIC_RELAXED)) {
+		for (page = 0; page < hammer->pages; page++)
+			hammer_strike(hammer, page);
+		__atomic_fetch_add(&hammer->rounds, 1, __ATOMIC_RELAXED);
+	}
+	return NULL;
+}
+
+struct hammer *hammer_start(char *at, size_t pages)
+{
+	struct hammer *hammer = calloc(1, sizeof(*hammer));
+	size_t page;
+
+	if (hammer)
+		hammer->counts = calloc(pages, sizeof(*hammer->counts));
+	if (!hammer || !hammer->counts)
+		fatal("no memory");
+	hammer->at = at;
+	hammer->pages = pages;
+	for (page = 0; page < pages; page++)
+		if (touch_read(at + page * PAGE_SIZE, &hammer->counts[page]))
+			fatal("page %zu cannot be read", page);
+	if (pthread_create(&hammer->thread, NULL, hammer_run, hammer))
+		fatal("pthread_create failed");
+	return hammer;
+}
+
+uint64_t hammer_rounds(struct hammer *hammer)
+{
+	return __atomic_load_n(&hammer->rounds, __ATOMIC_RELAXED);
+}
+
+void hammer_stop(struct hammer *hammer)
+{
+	__atomic_store_n(&hammer->stop, true, __ATOMIC_RELAXED);
+	pthread_join(hammer->thread, NULL);
+}
+
+uint64_t hammer_count(struct hammer *hammer, size_t page)
+{
+	return hammer->counts[page];
+}
+
+void hammer_free(struct hammer *hammer)
+{
+	free(hammer->counts);
+	free(hammer);
+}
+
 /* ---- the source: what it does ---------------------------------------------- */
 
 enum op {
@@ -1212,7 +1292,22 @@ void swap_off(void)
 	swapoff(ram_disk(0));
 }
 
-static bool all_swapped(struct source *source, uint64_t address, size_t size)
+uint64_t swap_used(void)
+{
+	FILE *file = fopen("/proc/swaps", "re");
+	uint64_t used = 0, kib;
+	char line[256];
+
+	if (!file)
+		fatal("/proc/swaps: %m");
+	while (fgets(line, sizeof(line), file))
+		if (sscanf(line, "%*s %*s %*u %" SCNu64, &kib) == 1)
+			used += kib * 1024;
+	fclose(file);
+	return used;
+}
+
+bool all_swapped(struct source *source, uint64_t address, size_t size)
 {
 	uint64_t at;
 
@@ -1402,6 +1497,19 @@ const char *cgroup_create(const char *name, pid_t pid, size_t limit_bytes)
 	snprintf(path, sizeof(path), "%s/cgroup.procs", folder);
 	text_must_write(path, "%d", pid);
 	return folder;
+}
+
+void cgroup_reclaim(const char *name, size_t bytes)
+{
+	char path[128], text[32];
+	int error;
+
+	snprintf(path, sizeof(path), CGROUP "/%s/memory.reclaim", name);
+	snprintf(text, sizeof(text), "%zu", bytes);
+	error = text_write(path, text);
+	/* EAGAIN: it could not all be had, which is for the test to judge. */
+	if (error && error != -EAGAIN)
+		fatal("%s: %s", path, strerror(-error));
 }
 
 void cgroup_remove(const char *name)

@@ -80,6 +80,20 @@ int touch_write(volatile void *at, uint64_t value);
 /* si_code of the last signal that this thread's touch_*() caught */
 int touch_code(void);
 
+/*
+ * A thread that writes through a mirror without pause while a test makes
+ * things happen: it counts each page's first word up by one and knows what must
+ * be there. A value that it did not write, or a signal, ends the test.
+ */
+struct hammer;
+struct hammer *hammer_start(char *at, size_t pages);
+/* How often it has been around all its pages so far */
+uint64_t hammer_rounds(struct hammer *hammer);
+/* Stop. Page n's first word is hammer_count(hammer, n) now. */
+void hammer_stop(struct hammer *hammer);
+uint64_t hammer_count(struct hammer *hammer, size_t page);
+void hammer_free(struct hammer *hammer);
+
 /* ---- the source ------------------------------------------------------------ */
 
 /*
@@ -234,10 +248,16 @@ const char *ram_disk(int number);
 /* Swap on /dev/ram0 until swap_off(). */
 void swap_on(void);
 void swap_off(void);
+/* Whether all of these pages are in swap */
+bool all_swapped(struct source *source, uint64_t address, size_t size);
 /* Push the pages out (MADV_PAGEOUT by process_madvise) until all of them are
  * swapped. A page that is mapped elsewhere stays: false.
  */
 bool page_out(struct source *source, uint64_t address, size_t size);
+/* Have a cgroup's processes give up that much, also shared pages. */
+void cgroup_reclaim(const char *name, size_t bytes);
+/* Bytes of swap in use */
+uint64_t swap_used(void);
 /* Mount a file system of that type ("ext4", "xfs") on /dev/ram1: the folder, or
  * NULL where there is no such file system.
  */
