@@ -1374,6 +1374,22 @@ const char *disk_mount(const char *type)
 	return DISK_FOLDER;
 }
 
+const char *dax_mount(void)
+{
+	const char *disk = "/dev/pmem0";
+
+	RUN("modprobe", "nd_e820");
+	RUN("modprobe", "nd_pmem");
+	RUN("modprobe", "ext4");
+	if (access(disk, F_OK) || RUN("mke2fs", "-b", "4096", disk))
+		return NULL;
+	disk_unmount();
+	if (mkdir(DISK_FOLDER, 0755) && errno != EEXIST)
+		fatal("mkdir " DISK_FOLDER ": %m");
+	return mount(disk, DISK_FOLDER, "ext4", 0, "dax=always") ? NULL :
+								   DISK_FOLDER;
+}
+
 void disk_unmount(void)
 {
 	umount2(DISK_FOLDER, MNT_DETACH);

@@ -263,6 +263,10 @@ uint64_t swap_used(void);
  */
 const char *disk_mount(const char *type);
 void disk_unmount(void);
+/* The same for memory that is a disk (/dev/pmem0, boot with memmap=64M!2G), so
+ * that files are mapped from it with no page cache between; NULL without one
+ */
+const char *dax_mount(void);
 void drop_caches(void);
 void compact_memory(void);
 /* Let ksmd run until it has been over all memory twice. */

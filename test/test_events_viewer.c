@@ -266,6 +266,38 @@ TEST_F(viewer, advice_on_how_much_to_map_keeps_it_coherent)
 	}
 }
 
+/* ---- system calls on a mirror ------------------------------------------------------ */
+
+TEST_F(viewer, system_calls_copy_from_and_to_a_mirror)
+{
+	struct mirror mirror = mirror_open(self->source->pid, self->memory,
+					   SIZE, PROT_READ | PROT_WRITE, 0);
+	uint64_t words[PAGE_SIZE / 8];
+	int fd = memfd_create("test", 0);
+	size_t n;
+
+	/* Nothing of this mirror has been touched: the copies take its faults. */
+	ASSERT_EQ(SIZE, write(fd, mirror.at, SIZE));
+	for (n = 0; n < PAGES; n++) {
+		ASSERT_EQ(PAGE_SIZE,
+			  pread(fd, words, PAGE_SIZE, n * PAGE_SIZE));
+		ASSERT_EQ(pattern(SEED, n), words[0]);
+		ASSERT_EQ(pattern(SEED, n), words[511]);
+	}
+	words[0] = 22;
+	ASSERT_EQ(PAGE_SIZE, pwrite(fd, words, PAGE_SIZE, 0));
+	ASSERT_EQ(PAGE_SIZE, pread(fd, mirror.at, PAGE_SIZE, 0));
+	ASSERT_EQ(22, source_load(self->source, ADDRESS(0)));
+	/* A hole is an error or an end, no signal. */
+	source_munmap(self->source, ADDRESS(1), PAGE_SIZE);
+	ASSERT_EQ(-1, pwrite(fd, mirror.at + PAGE_SIZE, 8, 0));
+	ASSERT_EQ(EFAULT, errno);
+	ASSERT_EQ(-1, pread(fd, mirror.at + PAGE_SIZE, 8, 0));
+	ASSERT_EQ(EFAULT, errno);
+	close(fd);
+	mirror_close(&mirror);
+}
+
 /* ---- fork of the viewer --------------------------------------------------------- */
 
 static int child_status(pid_t pid)
