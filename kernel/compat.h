@@ -66,4 +66,77 @@ static inline bool compat_vma_is_cached(const struct vm_area_struct *vma)
 #endif
 }
 
+#ifndef PMD_ORDER
+#define PMD_ORDER (PMD_SHIFT - PAGE_SHIFT)
+#endif
+
+/* Huge entries for plain page frames. */
+static inline bool compat_has_pmd_mappings(void)
+{
+	return IS_ENABLED(CONFIG_TRANSPARENT_HUGEPAGE);
+}
+
+/*
+ * 6.15 or so: without pfn_t. 6.12: exported, and the entry is marked special,
+ * so that get_user_pages_fast() refuses it. Before, there is no special mark for
+ * huge entries: one of device memory is refused as well, unless the page frame
+ * is a device's, and these are not (mirror.c).
+ */
+#if __has_include(<linux/pfn_t.h>)
+#include <linux/huge_mm.h>
+#include <linux/pfn_t.h>
+static inline vm_fault_t compat_insert_pfn_pmd(struct vm_fault *vmf,
+					       unsigned long pfn, bool write)
+{
+#ifdef CONFIG_ARCH_SUPPORTS_PMD_PFNMAP
+	return vmf_insert_pfn_pmd(vmf, __pfn_to_pfn_t(pfn, 0), write);
+#else
+	return vmf_insert_pfn_pmd(vmf, __pfn_to_pfn_t(pfn, PFN_DEV | PFN_MAP),
+				  write);
+#endif
+}
+#define vmf_insert_pfn_pmd(vmf, pfn, write) compat_insert_pfn_pmd(vmf, pfn, write)
+#endif
+
+/* 6.6: huge_fault() is told an order; before, one of three sizes. */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 6, 0)
+#define compat_define_huge_fault(name)					\
+static vm_fault_t name##_sized(struct vm_fault *vmf,			\
+			       enum page_entry_size size)		\
+{									\
+	return name(vmf, size == PE_SIZE_PMD ? PMD_ORDER : 0);		\
+}									\
+static vm_fault_t name##_sized(struct vm_fault *vmf,			\
+			       enum page_entry_size size)
+#define compat_huge_fault(name) name##_sized
+#else
+#define compat_define_huge_fault(name)					\
+static vm_fault_t name(struct vm_fault *vmf, unsigned int order)
+#define compat_huge_fault(name) name
+#endif
+
+/* 6.6: pmdp_get_lockless() under this name. */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 4, 0)
+#define pmdp_get_lockless(pmdp) READ_ONCE(*(pmdp))
+#endif
+
+/* 6.10: mm_get_unmapped_area(). */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 10, 0)
+#define mm_get_unmapped_area(mm, file, address, length, pgoff, flags)	\
+	((mm)->get_unmapped_area(file, address, length, pgoff, flags))
+#endif
+
+/* 6.5: get_user_pages_remote() and its kin lost their argument for VMAs. */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 5, 0)
+#define get_user_pages_remote(mm, start, nr, flags, pages, locked)	\
+	get_user_pages_remote(mm, start, nr, flags, pages, NULL, locked)
+#define pin_user_pages_remote(mm, start, nr, flags, pages, locked)	\
+	pin_user_pages_remote(mm, start, nr, flags, pages, NULL, locked)
+#endif
+
+/* 6.5: copy_splice_read(), which reads into pages of its own. */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 5, 0)
+#define copy_splice_read generic_file_splice_read
+#endif
+
 #endif /* _REMOTE_MAPPING_COMPAT_H */

@@ -1,14 +1,446 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * What the files of a context do beside ioctl and mmap.
+ *
+ * Invariant: while user memory is read or written no lock is held and the
+ * source's address space is not kept from its end; the source's pages are held
+ * for the moment of the copy, as process_vm_readv() holds them. A user's buffer
+ * may fault, wait, be a mirror itself.
+ *
+ * Data that was moved is reported, whatever comes after it.
  */
+#include <linux/delay.h>
+#include <linux/highmem.h>
 #include <linux/pid.h>
 #include <linux/pid_namespace.h>
 #include <linux/poll.h>
-#include <linux/sched.h>
+#include <linux/hmm.h>
+#include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
 #include <linux/seq_file.h>
+#include <linux/slab.h>
+#include <linux/uio.h>
 
+#include "compat.h"
 #include "remote_mapping.h"
+
+/* ---- reading and writing --------------------------------------------------- */
+
+/* How many pages are held at a time; a page of pointers to them. */
+#define BATCH_PAGES (PAGE_SIZE / sizeof(struct page *))
+/* A short transfer needs no memory. */
+#define BATCH_FEW 16
+
+/**
+ * struct transfer - one read or write of the map file
+ * @context: whose
+ * @pos: in the map file, in bytes
+ * @iter: the user's memory
+ * @write: from there to the source
+ * @pages: the source's pages, held
+ * @room: how many can be held
+ * @few: room for a few
+ */
+struct transfer {
+	struct context *context;
+	loff_t pos;
+	struct iov_iter *iter;
+	bool write;
+	struct page **pages;
+	unsigned long room;
+	struct page *few[BATCH_FEW];
+};
+
+/* Hold up to nr pages of the source from address on; how many, or an error. */
+static long pages_hold(struct transfer *transfer, const struct view *view,
+		       unsigned long address, unsigned long nr)
+{
+	unsigned int flags = view->flags & PIDFD_MEM_MAP_RESIDENT ?
+			     FOLL_NOFAULT : 0;
+	struct mm_struct *mm = transfer->context->mm;
+	int locked = 1;
+	long ret;
+
+	if (!mmget_not_zero(mm))
+		return -ESRCH;
+	ret = mmap_read_lock_killable(mm);
+	if (ret)
+		goto out_mm;
+	if (transfer->write)
+		ret = pin_user_pages_remote(mm, address, nr, flags | FOLL_WRITE,
+					    transfer->pages, &locked);
+	else
+		ret = get_user_pages_remote(mm, address, nr, flags,
+					    transfer->pages, &locked);
+	if (locked)
+		mmap_read_unlock(mm);
+out_mm:
+	mmput_async(mm);
+	if (!ret || (ret < 0 && ret != -EINTR && ret != -ENOMEM))
+		return -EFAULT;
+	return ret;
+}
+
+static void pages_release(struct transfer *transfer, long nr)
+{
+	if (transfer->write) {
+		unpin_user_pages_dirty_lock(transfer->pages, nr, true);
+		return;
+	}
+	while (nr)
+		put_page(transfer->pages[--nr]);
+}
+
+/*
+ * Not copy_page_to_iter(): it would put the source's own pages into a pipe,
+ * where they stay, and change.
+ */
+static size_t page_copy(struct transfer *transfer, struct page *page,
+			size_t offset, size_t length)
+{
+	char *at = kmap_local_page(page);
+	size_t copied;
+
+	if (transfer->write)
+		copied = _copy_from_iter(at + offset, length, transfer->iter);
+	else
+		copied = _copy_to_iter(at + offset, length, transfer->iter);
+	kunmap_local(at);
+	return copied;
+}
+
+/* Move what one batch of pages holds of [address, address + length). */
+static ssize_t batch_copy(struct transfer *transfer, const struct view *view,
+			  unsigned long address, size_t length)
+{
+	size_t offset = offset_in_page(address), copied, part, done = 0;
+	unsigned long nr;
+	long held, i;
+
+	nr = min(DIV_ROUND_UP(offset + length, PAGE_SIZE), transfer->room);
+	held = pages_hold(transfer, view, address & PAGE_MASK, nr);
+	if (held < 0)
+		return held;
+	for (i = 0; i < held; i++) {
+		part = min(length - done, PAGE_SIZE - offset);
+		copied = page_copy(transfer, transfer->pages[i], offset, part);
+		done += copied;
+		if (copied < part)
+			break; /* the user's memory ends here */
+		offset = 0;
+	}
+	pages_release(transfer, held);
+	return done ?: -EFAULT;
+}
+
+/* Move what can be moved at once from transfer->pos on. */
+static ssize_t transfer_batch(struct transfer *transfer)
+{
+	struct context *context = transfer->context;
+	unsigned long address, left;
+	struct view *view;
+	ssize_t ret = -EFAULT;
+
+	view = view_get(context, transfer->pos >> PAGE_SHIFT);
+	if (!view)
+		return -EFAULT;
+	if (!transfer->write || !(view->flags & PIDFD_MEM_MAP_READONLY)) {
+		address = view->address +
+			  (transfer->pos - ((loff_t)view->pgoff << PAGE_SHIFT));
+		left = view_address(view, view->pgoff + view->nr_pages) -
+		       address;
+		ret = batch_copy(transfer, view, address,
+				 min(left, iov_iter_count(transfer->iter)));
+	}
+	view_put(view);
+	return ret;
+}
+
+static ssize_t transfer_all(struct transfer *transfer)
+{
+	size_t count = iov_iter_count(transfer->iter);
+	ssize_t ret = 0;
+
+	while (iov_iter_count(transfer->iter)) {
+		if (fatal_signal_pending(current)) {
+			ret = -EINTR;
+			break;
+		}
+		ret = transfer_batch(transfer);
+		if (ret < 0)
+			break;
+		transfer->pos += ret;
+		cond_resched();
+	}
+	count -= iov_iter_count(transfer->iter);
+	return count ?: ret;
+}
+
+static ssize_t context_transfer(struct context *context, struct kiocb *iocb,
+				struct iov_iter *iter, bool write)
+{
+	struct transfer transfer = {
+		.context = context,
+		.pos = iocb->ki_pos,
+		.iter = iter,
+		.write = write,
+		.pages = transfer.few,
+		.room = BATCH_FEW,
+	};
+	ssize_t ret;
+
+	if (iocb->ki_flags & IOCB_NOWAIT)
+		return -EAGAIN;
+	if (context_ended(context))
+		return -ESRCH;
+	if (iov_iter_count(iter) > BATCH_FEW * PAGE_SIZE) {
+		transfer.pages = kmalloc(PAGE_SIZE, GFP_KERNEL | __GFP_NOWARN);
+		if (transfer.pages)
+			transfer.room = BATCH_PAGES;
+		else
+			transfer.pages = transfer.few;
+	}
+	ret = transfer_all(&transfer);
+	iocb->ki_pos = transfer.pos;
+	if (transfer.pages != transfer.few)
+		kfree(transfer.pages);
+	return ret;
+}
+
+ssize_t context_read(struct context *context, struct kiocb *iocb,
+		     struct iov_iter *to)
+{
+	/* As of any file; a hole before the last view is an error. */
+	if (iocb->ki_pos >= i_size_read(&context->inode) &&
+	    !context_ended(context))
+		return 0;
+	return context_transfer(context, iocb, to, false);
+}
+
+ssize_t context_write(struct context *context, struct kiocb *iocb,
+		      struct iov_iter *from)
+{
+	return context_transfer(context, iocb, from, true);
+}
+
+/* ---- a debugger of the viewer ---------------------------------------------- */
+
+/* How often to ask for a source's mmap_lock that is busy, 1 ms apart. */
+#define ACCESS_TRIES 50
+
+/* As in a fault, the viewer's mmap_lock is held: the source's is only tried. */
+static long access_hold(struct mm_struct *mm, struct view *view,
+			unsigned long address, bool write, struct page **page)
+{
+	unsigned int flags = FOLL_NOFAULT | (write ? FOLL_WRITE : 0);
+	struct vm_area_struct *vma;
+	vm_fault_t fault;
+	long ret;
+	int tries;
+
+	for (tries = 0; tries < ACCESS_TRIES; tries++) {
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		if (!mmap_read_trylock(mm)) {
+			fsleep(USEC_PER_MSEC);
+			continue;
+		}
+		fault = VM_FAULT_ERROR;
+		ret = pin_user_pages_remote(mm, address & PAGE_MASK, 1, flags,
+					    page, NULL);
+		vma = vma_lookup(mm, address);
+		if (ret <= 0 && vma && source_may_read(vma) &&
+		    source_is_prompt(vma) &&
+		    !(write && !source_may_write(vma)) &&
+		    !(view->flags & PIDFD_MEM_MAP_RESIDENT))
+			fault = handle_mm_fault(vma, address, FAULT_FLAG_REMOTE |
+						FAULT_FLAG_ALLOW_RETRY |
+						FAULT_FLAG_RETRY_NOWAIT |
+						(write ? FAULT_FLAG_WRITE : 0),
+						NULL);
+		mmap_read_unlock(mm);
+		if (ret > 0)
+			return ret;
+		if (fault & VM_FAULT_ERROR)
+			return -EFAULT;
+	}
+	return -EAGAIN;
+}
+
+/* Copy within one page of the source; buffer is the kernel's. */
+ssize_t view_access(struct view *view, unsigned long address, void *buffer,
+		    size_t length, bool write)
+{
+	struct mm_struct *mm = view->context->mm;
+	struct page *page;
+	char *at;
+	long ret;
+
+	if (write && view->flags & PIDFD_MEM_MAP_READONLY)
+		return -EFAULT;
+	if (!mmget_not_zero(mm))
+		return -ESRCH;
+	ret = access_hold(mm, view, address, write, &page);
+	mmput_async(mm);
+	if (ret < 0)
+		return ret;
+	at = kmap_local_page(page);
+	if (write)
+		memcpy(at + offset_in_page(address), buffer, length);
+	else
+		memcpy(buffer, at + offset_in_page(address), length);
+	kunmap_local(at);
+	unpin_user_pages_dirty_lock(&page, 1, write);
+	return length;
+}
+
+/* ---- where data is --------------------------------------------------------- */
+
+/*
+ * Whether the page of a RESIDENT view is in memory, and up to where, at most
+ * end, this is so. Called with the source's mmap_lock.
+ */
+static bool resident_extent(struct view *view, unsigned long address,
+			    unsigned long end, unsigned long *until)
+{
+	unsigned long pfns[64];
+	struct hmm_range range = {
+		.notifier = &view->notifier,
+		.start = address,
+		.end = min(end, address + sizeof(pfns) / sizeof(*pfns) *
+				PAGE_SIZE),
+		.hmm_pfns = pfns,
+	};
+	unsigned long i, nr = (range.end - range.start) / PAGE_SIZE;
+
+	/* A moment's picture: with the sequence of the moment. */
+	memset(pfns, 0, sizeof(pfns));
+	range.notifier_seq = READ_ONCE(view->notifier.invalidate_seq);
+	if (hmm_range_fault(&range)) {
+		*until = address + PAGE_SIZE;
+		return false;
+	}
+	for (i = 1; i < nr; i++)
+		if ((pfns[i] ^ pfns[0]) & HMM_PFN_VALID)
+			break;
+	*until = address + i * PAGE_SIZE;
+	return pfns[0] & HMM_PFN_VALID;
+}
+
+/* Where the source's mapping of a file stops having a file behind it. */
+static unsigned long file_extent(const struct vm_area_struct *vma)
+{
+	struct inode *inode = vma->vm_file ? file_inode(vma->vm_file) : NULL;
+	unsigned long size, start = vma->vm_start;
+
+	if (!inode || !S_ISREG(inode->i_mode))
+		return vma->vm_end;
+	size = PAGE_ALIGN(i_size_read(inode));
+	if (size <= (loff_t)vma->vm_pgoff << PAGE_SHIFT)
+		return start;
+	size -= (loff_t)vma->vm_pgoff << PAGE_SHIFT;
+	return min(vma->vm_end, size < vma->vm_end - start ? start + size :
+							     vma->vm_end);
+}
+
+/*
+ * Whether there is data at address, a multiple of the page size, and up to
+ * where, at most end, this is so. Called with the source's mmap_lock.
+ */
+static bool source_extent(struct view *view, unsigned long address,
+			  unsigned long end, unsigned long *until)
+{
+	struct vm_area_struct *vma = find_vma(view->context->mm, address);
+	unsigned long file;
+
+	if (!vma || vma->vm_start > address) {
+		*until = vma ? min(vma->vm_start, end) : end;
+		return false;
+	}
+	file = file_extent(vma);
+	*until = min(vma->vm_end, end);
+	if (!source_may_read(vma) || address >= file)
+		return false;
+	*until = min(*until, file);
+	if (view->flags & PIDFD_MEM_MAP_RESIDENT)
+		return resident_extent(view, address, *until, until);
+	return true;
+}
+
+/* The same for a page of the map file: the extent ends in *until. */
+static int map_extent(struct context *context, pgoff_t pgoff, bool *data,
+		      pgoff_t *until)
+{
+	struct view *view = view_next(context, pgoff);
+	unsigned long address, end;
+	int ret;
+
+	*data = false;
+	*until = view ? view->pgoff : ULONG_MAX;
+	if (!view || view->pgoff > pgoff) {
+		ret = 0;
+		goto out_view;
+	}
+	ret = -ESRCH;
+	if (!mmget_not_zero(context->mm))
+		goto out_view;
+	ret = mmap_read_lock_killable(context->mm);
+	if (!ret) {
+		address = view_address(view, pgoff);
+		end = view_address(view, view->pgoff + view->nr_pages);
+		*data = source_extent(view, address, end, &end);
+		mmap_read_unlock(context->mm);
+		*until = pgoff + ((end - address) >> PAGE_SHIFT);
+	}
+	mmput_async(context->mm);
+out_view:
+	if (view)
+		view_put(view);
+	return ret;
+}
+
+static loff_t context_seek_for(struct context *context, loff_t offset,
+			       bool want)
+{
+	loff_t size = i_size_read(&context->inode);
+	pgoff_t pgoff = offset >> PAGE_SHIFT, until;
+	bool data;
+	int ret;
+
+	if (offset < 0 || offset >= size)
+		return -ENXIO;
+	while (pgoff < size >> PAGE_SHIFT) {
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		ret = map_extent(context, pgoff, &data, &until);
+		if (ret)
+			return ret;
+		if (data == want)
+			return max(offset, (loff_t)pgoff << PAGE_SHIFT);
+		pgoff = until;
+		cond_resched();
+	}
+	return want ? -ENXIO : size;
+}
+
+loff_t context_seek(struct context *context, struct file *file, loff_t offset,
+		    int whence)
+{
+	loff_t size = i_size_read(&context->inode);
+
+	if (whence == SEEK_DATA || whence == SEEK_HOLE) {
+		if (context_ended(context))
+			return -ESRCH;
+		offset = context_seek_for(context, offset, whence == SEEK_DATA);
+		if (offset < 0)
+			return offset;
+		return vfs_setpos(file, offset, MAX_LFS_FILESIZE);
+	}
+	return generic_file_llseek_size(file, offset, whence, MAX_LFS_FILESIZE,
+					size);
+}
+
+/* ---- poll and fdinfo ------------------------------------------------------- */
 
 __poll_t context_poll(struct context *context, struct file *file,
 		      struct poll_table_struct *table)

@@ -10,6 +10,7 @@
 #include <linux/anon_inodes.h>
 #include <linux/compat.h>
 #include <linux/file.h>
+#include <linux/mman.h>
 #include <linux/miscdevice.h>
 #include <linux/module.h>
 #include <linux/mount.h>
@@ -19,6 +20,7 @@
 #include <linux/sched/mm.h>
 #include <linux/seq_file.h>
 #include <linux/slab.h>
+#include <linux/splice.h>
 #include <linux/uaccess.h>
 
 #include "compat.h"
@@ -42,6 +44,7 @@ static struct inode *context_alloc_inode(struct super_block *sb)
 		return NULL;
 	memset_startat(context, 0, mm);
 	init_waitqueue_head(&context->wait);
+	mutex_init(&context->populate);
 	mutex_init(&context->mutex);
 	mt_init_flags(&context->views, MT_FLAGS_USE_RCU);
 	return &context->inode;
@@ -166,6 +169,9 @@ static struct file *context_map_file(struct context *context)
 				 O_LARGEFILE, &map_fops);
 	if (IS_ERR(file))
 		module_put(THIS_MODULE);
+	else
+		/* As an open by name would have it, of a regular file. */
+		file->f_mode |= FMODE_PREAD | FMODE_PWRITE | FMODE_ATOMIC_POS;
 	return file;
 }
 
@@ -325,10 +331,53 @@ static void map_show(struct seq_file *m, struct file *file)
 	context_show(context_of(file_inode(file)), m);
 }
 
+static unsigned long map_place(struct file *file, unsigned long address,
+			       unsigned long length, unsigned long pgoff,
+			       unsigned long flags)
+{
+	/* A hint or a demand is the caller's own affair. */
+	if (address || flags & MAP_FIXED)
+		return mm_get_unmapped_area(current->mm, file, address, length,
+					    pgoff, flags);
+	return mirror_place(context_of(file_inode(file)), file, length, pgoff,
+			    flags);
+}
+
+static ssize_t map_read(struct kiocb *iocb, struct iov_iter *to)
+{
+	return context_read(context_of(file_inode(iocb->ki_filp)), iocb, to);
+}
+
+static ssize_t map_write(struct kiocb *iocb, struct iov_iter *from)
+{
+	return context_write(context_of(file_inode(iocb->ki_filp)), iocb, from);
+}
+
+static ssize_t splice_read(struct file *file, loff_t *pos,
+			   struct pipe_inode_info *pipe, size_t length,
+			   unsigned int flags)
+{
+	ssize_t ret = copy_splice_read(file, pos, pipe, length, flags);
+
+	/* It says EAGAIN where it was told EFAULT: nothing will change. */
+	return ret == -EAGAIN ? -EFAULT : ret;
+}
+
+static loff_t map_seek(struct file *file, loff_t offset, int whence)
+{
+	return context_seek(context_of(file_inode(file)), file, offset, whence);
+}
+
 static const struct file_operations map_fops = {
 	.owner = THIS_MODULE,
 	.open = map_open,
+	.llseek = map_seek,
+	.read_iter = map_read,
+	.write_iter = map_write,
+	.splice_read = splice_read,
+	.splice_write = iter_file_splice_write,
 	.mmap = map_mmap,
+	.get_unmapped_area = map_place,
 	.unlocked_ioctl = map_ioctl,
 #ifdef CONFIG_COMPAT
 	.compat_ioctl = map_compat_ioctl,
@@ -513,6 +562,46 @@ static int device_mmap(struct file *file, struct vm_area_struct *vma)
 	return ret;
 }
 
+static unsigned long device_place(struct file *file, unsigned long address,
+				  unsigned long length, unsigned long pgoff,
+				  unsigned long flags)
+{
+	struct file *map = device_map(file);
+
+	if (map)
+		return map_place(map, address, length, pgoff, flags);
+	return mm_get_unmapped_area(current->mm, file, address, length, pgoff,
+				    flags);
+}
+
+/* EINVAL is what read() says of a file unsuitable for reading. */
+static ssize_t device_read(struct kiocb *iocb, struct iov_iter *to)
+{
+	struct file *map = device_map(iocb->ki_filp);
+
+	if (!map)
+		return -EINVAL;
+	return context_read(context_of(file_inode(map)), iocb, to);
+}
+
+static ssize_t device_write(struct kiocb *iocb, struct iov_iter *from)
+{
+	struct file *map = device_map(iocb->ki_filp);
+
+	if (!map)
+		return -EINVAL;
+	return context_write(context_of(file_inode(map)), iocb, from);
+}
+
+static loff_t device_seek(struct file *file, loff_t offset, int whence)
+{
+	struct file *map = device_map(file);
+
+	if (!map)
+		return -EINVAL;
+	return context_seek(context_of(file_inode(map)), file, offset, whence);
+}
+
 static __poll_t device_poll(struct file *file, struct poll_table_struct *table)
 {
 	struct file *map = device_map(file);
@@ -547,7 +636,13 @@ static const struct file_operations device_fops = {
 	.owner = THIS_MODULE,
 	.open = device_open,
 	.release = device_release,
+	.llseek = device_seek,
+	.read_iter = device_read,
+	.write_iter = device_write,
+	.splice_read = splice_read,
+	.splice_write = iter_file_splice_write,
 	.mmap = device_mmap,
+	.get_unmapped_area = device_place,
 	.unlocked_ioctl = device_ioctl,
 #ifdef CONFIG_COMPAT
 	.compat_ioctl = device_compat_ioctl,

@@ -35,6 +35,9 @@
 #include "remote_mapping.h"
 #include "trace.h"
 
+/* Huge pages are those that one PMD maps: one chunk of bits. */
+static_assert(CHUNK_PAGES == 1UL << PMD_ORDER);
+
 /* How many pages one fault may map: by default, and at most. */
 #define WINDOW_PAGES 16UL
 #define WINDOW_MAX CHUNK_PAGES
@@ -83,7 +86,7 @@ struct look {
 /* ---- what may be seen ------------------------------------------------------ */
 
 /* As /proc/PID/mem, without its FOLL_FORCE. */
-static bool source_may_read(const struct vm_area_struct *vma)
+bool source_may_read(const struct vm_area_struct *vma)
 {
 	if (!(vma->vm_flags & VM_READ) ||
 	    vma->vm_flags & (VM_IO | VM_PFNMAP))
@@ -95,7 +98,7 @@ static bool source_may_read(const struct vm_area_struct *vma)
 	       file_inode(vma->vm_file)->i_sb->s_magic != SECRETMEM_MAGIC;
 }
 
-static bool source_may_write(const struct vm_area_struct *vma)
+bool source_may_write(const struct vm_area_struct *vma)
 {
 	return vma->vm_flags & VM_WRITE && !compat_vma_is_shadow_stack(vma);
 }
@@ -104,7 +107,7 @@ static bool source_may_write(const struct vm_area_struct *vma)
  * Whether a fault of the source here never waits with FAULT_FLAG_RETRY_NOWAIT.
  * A file's may: for a filesystem's page_mkwrite, for a page to be read again.
  */
-static bool source_is_prompt(struct vm_area_struct *vma)
+bool source_is_prompt(struct vm_area_struct *vma)
 {
 	return vma_is_anonymous(vma) || is_vm_hugetlb_page(vma);
 }
@@ -230,11 +233,11 @@ static void look_window(struct look *look, const struct vm_area_struct *source)
 	ahead = pages - back;
 	back = min(back, (page - vma->vm_start) / PAGE_SIZE);
 	back = min(back, pgoff - view->pgoff);
-	back = min(back, pgoff % CHUNK_PAGES);
+	back = min(back, look->address / PAGE_SIZE % CHUNK_PAGES);
 	back = min(back, (look->address - source->vm_start) / PAGE_SIZE);
 	ahead = min(ahead, (vma->vm_end - page) / PAGE_SIZE);
 	ahead = min(ahead, view->pgoff + view->nr_pages - pgoff);
-	ahead = min(ahead, CHUNK_PAGES - pgoff % CHUNK_PAGES);
+	ahead = min(ahead, CHUNK_PAGES - look->address / PAGE_SIZE % CHUNK_PAGES);
 	ahead = min(ahead, (source->vm_end - look->address) / PAGE_SIZE);
 
 	look->start = page - back * PAGE_SIZE;
@@ -361,8 +364,8 @@ static int look_enter_one(pte_t *ptep, unsigned long address, void *data)
 		pte = pte_mkwrite_novma(pte_mkdirty(pte));
 	}
 	set_pte_at(vma->vm_mm, address, ptep, pte);
-	__set_bit((look->vmf->pgoff - look->target + index) % CHUNK_PAGES,
-		  look->chunk->pages);
+	__set_bit((look->address / PAGE_SIZE - look->target + index) %
+		  CHUNK_PAGES, look->chunk->pages);
 	look->entered++;
 	return 0;
 }
@@ -373,29 +376,59 @@ static int make_table_only(pte_t *ptep, unsigned long address, void *data)
 }
 
 /*
- * All that can fail or sleep before the view's lock: the page table and the
- * chunk of bits. A table that is there stays while the mmap_lock is held.
+ * Whether one entry for 2 MiB will do: the source has one there, the viewer's
+ * addresses agree with the source's, and all of it lies in the viewer's VMA,
+ * the view and the source's VMA. Not for the huge zero page, which is no folio
+ * with a mapping: kernels differ in what they expect to find when they zap it.
  */
-static bool look_prepare(struct look *look)
+static bool look_is_huge(const struct look *look)
 {
-	struct vm_fault *vmf = look->vmf;
+	unsigned long entry = look->pfns[look->target];
+	const struct vm_area_struct *vma = look->vmf->vma;
+	unsigned long start = look->vmf->address & PMD_MASK;
+	unsigned long source = look->address & PMD_MASK;
+	const struct view *view = look->view;
 
-	look->chunk = view_chunk(look->view, vmf->pgoff);
-	if (!look->chunk)
+	if (!compat_has_pmd_mappings() ||
+	    hmm_pfn_to_map_order(entry) < PMD_ORDER)
 		return false;
-	return !pmd_none(*vmf->pmd) ||
-	       !apply_to_page_range(vmf->vma->vm_mm, vmf->address & PAGE_MASK,
-				    PAGE_SIZE, make_table_only, NULL);
+	return !((look->vmf->address ^ look->address) & ~PMD_MASK & PAGE_MASK) &&
+	       start >= vma->vm_start && start + PMD_SIZE <= vma->vm_end &&
+	       source >= view->address &&
+	       source + PMD_SIZE <= view_address(view, view->pgoff +
+						       view->nr_pages) &&
+	       READ_ONCE(page_folio(hmm_pfn_to_page(entry))->mapping);
+}
+
+/* 2 MiB enter at once. Called with view->lock and context->populate. */
+static void look_enter_huge(struct look *look)
+{
+	unsigned long entry = look->pfns[look->target];
+	unsigned long pfn = page_to_pfn(hmm_pfn_to_page(entry));
+	struct folio *folio = page_folio(hmm_pfn_to_page(entry));
+	bool write = look->may_write && entry & HMM_PFN_WRITE &&
+		     (look->write || page_is_own(folio));
+
+	if (write)
+		folio_written(folio);
+	vmf_insert_pfn_pmd(look->vmf, ALIGN_DOWN(pfn, CHUNK_PAGES), write);
+	bitmap_fill(look->chunk->pages, CHUNK_PAGES);
+	look->entered = CHUNK_PAGES;
+	look->view->counters.huge_pages_mapped++;
+}
+
+static void look_enter_pages(struct look *look)
+{
+	apply_to_page_range(look->vmf->vma->vm_mm, look->start,
+			    look->nr * PAGE_SIZE, look_enter_one, look);
 }
 
 /* What was seen enters the mirror, if it still holds. */
-static vm_fault_t look_enter(struct look *look, unsigned long sequence)
+static vm_fault_t look_enter(struct look *look, unsigned long sequence,
+			     void (*enter)(struct look *look))
 {
 	struct view *view = look->view;
 	vm_fault_t ret = VM_FAULT_NOPAGE;
-
-	if (!look_prepare(look))
-		return VM_FAULT_OOM;
 
 	spin_lock(&view->lock);
 	if (view->dead) {
@@ -404,14 +437,58 @@ static vm_fault_t look_enter(struct look *look, unsigned long sequence)
 		view->counters.retries++;
 		ret = LOOK_AGAIN;
 	} else {
-		apply_to_page_range(look->vmf->vma->vm_mm, look->start,
-				    look->nr * PAGE_SIZE, look_enter_one,
-				    look);
+		enter(look);
 		view->counters.faults++;
 		view->counters.pages_mapped += look->entered;
 	}
 	spin_unlock(&view->lock);
 	return ret;
+}
+
+/*
+ * An empty 2 MiB of the viewer becomes a huge page or gets a page table: one of
+ * the two, decided here. apply_to_page_range() warns when it meets a huge page,
+ * and a fault beside this one may have put one there. A table that is there
+ * stays while the mmap_lock is held, so the pages themselves need no mutex.
+ *
+ * Returns what the fault comes to, or 0 when there is a table.
+ */
+static vm_fault_t look_populate(struct look *look, unsigned long sequence)
+{
+	struct vm_fault *vmf = look->vmf;
+	struct context *context = look->view->context;
+	vm_fault_t ret = 0;
+
+	mutex_lock(&context->populate);
+	if (!pmd_none(pmdp_get_lockless(vmf->pmd)))
+		ret = VM_FAULT_NOPAGE; /* by another: see what it is */
+	else if (look_is_huge(look))
+		ret = look_enter(look, sequence, look_enter_huge);
+	else if (apply_to_page_range(vmf->vma->vm_mm, vmf->address & PAGE_MASK,
+				     PAGE_SIZE, make_table_only, NULL))
+		ret = VM_FAULT_OOM;
+	mutex_unlock(&context->populate);
+	return ret;
+}
+
+/* All that can fail or sleep is done before the view's lock is taken. */
+static vm_fault_t look_finish(struct look *look, unsigned long sequence)
+{
+	pmd_t pmd = pmdp_get_lockless(look->vmf->pmd);
+	vm_fault_t ret;
+
+	look->chunk = view_chunk(look->view, look->address);
+	if (!look->chunk)
+		return VM_FAULT_OOM;
+	if (pmd_none(pmd)) {
+		ret = look_populate(look, sequence);
+		if (ret)
+			return ret;
+	} else if (pmd_leaf(pmd)) {
+		/* Entered by another since: the access finds it. */
+		return VM_FAULT_NOPAGE;
+	}
+	return look_enter(look, sequence, look_enter_pages);
 }
 
 /* ---- the fault ------------------------------------------------------------- */
@@ -442,7 +519,7 @@ static vm_fault_t look_at(struct look *look)
 		ret = __look_at(look, sequence);
 		mmap_read_unlock(look->mm);
 		if (!ret)
-			ret = look_enter(look, sequence);
+			ret = look_finish(look, sequence);
 		if (ret == LOOK_WAIT)
 			return look_give_way(look, LOOK_WAIT);
 		if (ret != LOOK_AGAIN)
@@ -477,8 +554,7 @@ static vm_fault_t mirror_fault(struct vm_fault *vmf)
 	if (!look.view)
 		return VM_FAULT_SIGBUS;
 	look.mm = context->mm;
-	look.address = look.view->address +
-		       ((vmf->pgoff - look.view->pgoff) << PAGE_SHIFT);
+	look.address = view_address(look.view, vmf->pgoff);
 	look.write = vmf->flags & FAULT_FLAG_WRITE;
 	look.entered = 0;
 
@@ -512,9 +588,49 @@ static vm_fault_t mirror_pfn_mkwrite(struct vm_fault *vmf)
 	return VM_FAULT_NOPAGE;
 }
 
+/*
+ * The same for 2 MiB that entered read-only. The core also asks here about an
+ * empty 2 MiB, on some kernels; that is mirror_fault()'s to decide. It may hold
+ * the VMA's lock alone: all that is used here is the VMA's.
+ */
+static vm_fault_t mirror_huge_fault(struct vm_fault *vmf, unsigned int order)
+{
+	if (order != PMD_ORDER || pmd_none(vmf->orig_pmd))
+		return VM_FAULT_FALLBACK;
+	unmap_mapping_pages(vmf->vma->vm_file->f_mapping,
+			    linear_page_index(vmf->vma,
+					      vmf->address & PMD_MASK),
+			    CHUNK_PAGES, true);
+	return VM_FAULT_NOPAGE;
+}
+
+compat_define_huge_fault(mirror_huge_fault);
+
+/* A debugger of the viewer looks at or writes the mirror. */
+static int mirror_access(struct vm_area_struct *vma, unsigned long address,
+			 void *buffer, int length, int write)
+{
+	pgoff_t pgoff = linear_page_index(vma, address);
+	struct view *view;
+	ssize_t ret;
+
+	if (length <= 0 || (write && !(vma->vm_flags & VM_MAYWRITE)))
+		return -EFAULT;
+	view = view_get(vma->vm_private_data, pgoff);
+	if (!view)
+		return -EFAULT;
+	length = min_t(unsigned long, length, PAGE_SIZE - address % PAGE_SIZE);
+	ret = view_access(view, view_address(view, pgoff) + address % PAGE_SIZE,
+			  buffer, length, write);
+	view_put(view);
+	return ret;
+}
+
 static const struct vm_operations_struct mirror_ops = {
 	.fault = mirror_fault,
+	.huge_fault = compat_huge_fault(mirror_huge_fault),
 	.pfn_mkwrite = mirror_pfn_mkwrite,
+	.access = mirror_access,
 };
 
 /* ---- mapping --------------------------------------------------------------- */
@@ -544,6 +660,34 @@ int mirror_mmap(struct context *context, struct vm_area_struct *vma)
 	vma->vm_private_data = context;
 	vma->vm_ops = &mirror_ops;
 	return 0;
+}
+
+/*
+ * A place for a mirror that agrees with the source's addresses modulo 2 MiB, so
+ * that huge pages can be huge in it: where the core would put a larger one,
+ * moved up to agree.
+ */
+unsigned long mirror_place(struct context *context, struct file *file,
+			   unsigned long length, pgoff_t pgoff,
+			   unsigned long flags)
+{
+	unsigned long place, want = 0;
+	struct view *view;
+
+	if (length < PMD_SIZE || length > TASK_SIZE - PMD_SIZE)
+		return mm_get_unmapped_area(current->mm, file, 0, length, pgoff,
+					    flags);
+	view = view_next(context, pgoff);
+	if (view) {
+		want = view_address(view, pgoff) & ~PMD_MASK;
+		view_put(view);
+	}
+	place = mm_get_unmapped_area(current->mm, file, 0, length + PMD_SIZE,
+				     pgoff, flags);
+	if (IS_ERR_VALUE(place))
+		return mm_get_unmapped_area(current->mm, file, 0, length, pgoff,
+					    flags);
+	return place + ((want - place) & ~PMD_MASK);
 }
 
 /* Whether a live view backs a mirror of this context at the caller's address. */

@@ -8,6 +8,7 @@
  *   viewer's mmap_lock
  *     source's mmap_lock                    only tried, or taken with none held
  *     [an invalidation of the source ends]  mmu_interval_read_begin()
+ *     context->populate                     table or huge page
  *       view->lock                          spinlock; never held over a zap
  *         viewer's page-table lock
  *
@@ -57,6 +58,8 @@ struct counters {
  * @ended: the address space is gone; set once, by @end, read locklessly
  * @end: a notifier for an address nobody can map: hears of the end alone
  * @wait: poll waits here for @ended
+ * @populate: decides what an empty 2 MiB of a mirror becomes, a page table or a
+ *            huge page; never taken by an invalidation
  * @mutex: serialises all that changes the fields below
  * @locked: no view can be added or removed any more
  * @nr_views: in @views
@@ -72,6 +75,7 @@ struct context {
 	bool ended;
 	struct mmu_interval_notifier end;
 	wait_queue_head_t wait;
+	struct mutex populate;
 	struct mutex mutex;
 	bool locked;
 	unsigned long nr_views;
@@ -97,8 +101,9 @@ struct context {
  *         that waited and will ask again (see source_wait())
  * @error_task: that task, compared only
  * @error_address: that page's address in the source
- * @installed: which pages may be in a mirror: struct chunk by
- *             pgoff / CHUNK_PAGES. Chunks are added without @lock and stay
+ * @installed: which pages may be in a mirror: struct chunk by the number of
+ *             the source's page / CHUNK_PAGES, so that a huge page is one chunk.
+ *             Chunks are added without @lock and stay
  */
 struct view {
 	struct context *context;
@@ -130,6 +135,12 @@ static inline struct context *context_of(const struct inode *inode)
 	return container_of(inode, struct context, inode);
 }
 
+/* The page of the source behind a page of the view. */
+static inline unsigned long view_address(const struct view *view, pgoff_t pgoff)
+{
+	return view->address + ((pgoff - view->pgoff) << PAGE_SHIFT);
+}
+
 static inline bool context_ended(const struct context *context)
 {
 	return READ_ONCE(context->ended);
@@ -151,13 +162,28 @@ int views_lock(struct context *context);
 struct view *view_get(struct context *context, pgoff_t pgoff);
 void view_put(struct view *view);
 bool views_touch(struct context *context, pgoff_t first, pgoff_t last);
-struct chunk *view_chunk(struct view *view, pgoff_t pgoff);
+struct view *view_next(struct context *context, pgoff_t pgoff);
+struct chunk *view_chunk(struct view *view, unsigned long address);
 
 /* mirror.c */
+bool source_may_read(const struct vm_area_struct *vma);
+bool source_may_write(const struct vm_area_struct *vma);
+bool source_is_prompt(struct vm_area_struct *vma);
 int mirror_mmap(struct context *context, struct vm_area_struct *vma);
+unsigned long mirror_place(struct context *context, struct file *file,
+			   unsigned long length, pgoff_t pgoff,
+			   unsigned long flags);
 int mirror_check(struct context *context, unsigned long address);
 
 /* io.c */
+ssize_t context_read(struct context *context, struct kiocb *iocb,
+		     struct iov_iter *to);
+ssize_t context_write(struct context *context, struct kiocb *iocb,
+		      struct iov_iter *from);
+loff_t context_seek(struct context *context, struct file *file, loff_t offset,
+		    int whence);
+ssize_t view_access(struct view *view, unsigned long address, void *buffer,
+		    size_t length, bool write);
 __poll_t context_poll(struct context *context, struct file *file,
 		      struct poll_table_struct *table);
 void context_show(struct context *context, struct seq_file *m);

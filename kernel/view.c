@@ -43,17 +43,25 @@
 
 /* ---- invalidation --------------------------------------------------------- */
 
-/* The pages [first, last] of the map file that a range of the source is. */
+/* The pages [first, last] of the source, by number, that a range has here. */
 static void view_clip(const struct view *view,
-		      const struct mmu_notifier_range *range, pgoff_t *first,
-		      pgoff_t *last)
+		      const struct mmu_notifier_range *range,
+		      unsigned long *first, unsigned long *last)
 {
-	unsigned long size = view->nr_pages << PAGE_SHIFT;
-	unsigned long start = max(range->start, view->address);
-	unsigned long end = min(range->end - 1, view->address + (size - 1));
+	unsigned long end = view->address + (view->nr_pages << PAGE_SHIFT) - 1;
 
-	*first = view->pgoff + ((start - view->address) >> PAGE_SHIFT);
-	*last = view->pgoff + ((end - view->address) >> PAGE_SHIFT);
+	*first = max(range->start, view->address) >> PAGE_SHIFT;
+	*last = min(range->end - 1, end) >> PAGE_SHIFT;
+}
+
+/* The bits [low, high) of chunk number index that stand for [first, last]. */
+static void chunk_clip(unsigned long index, unsigned long first,
+		       unsigned long last, unsigned int *low,
+		       unsigned int *high)
+{
+	*low = index == first / CHUNK_PAGES ? first % CHUNK_PAGES : 0;
+	*high = index == last / CHUNK_PAGES ? last % CHUNK_PAGES + 1 :
+					      CHUNK_PAGES;
 }
 
 /*
@@ -62,18 +70,17 @@ static void view_clip(const struct view *view,
  * Needs no lock while the invalidation lasts: no bit can be set then, and one
  * that another invalidation clears meanwhile, it cleared after its zap.
  */
-static bool view_installed(struct view *view, pgoff_t *first, pgoff_t *last)
+static bool view_installed(struct view *view, unsigned long *first,
+			   unsigned long *last)
 {
-	unsigned long index, low, high, bit;
-	pgoff_t from = *first, to = *last;
+	unsigned long index, from = *first, to = *last;
+	unsigned int low, high, bit;
 	struct chunk *chunk;
 	bool found = false;
 
 	xa_for_each_range(&view->installed, index, chunk, from / CHUNK_PAGES,
 			  to / CHUNK_PAGES) {
-		low = index == from / CHUNK_PAGES ? from % CHUNK_PAGES : 0;
-		high = index == to / CHUNK_PAGES ? to % CHUNK_PAGES + 1 :
-						   CHUNK_PAGES;
+		chunk_clip(index, from, to, &low, &high);
 		bit = data_race(find_next_bit(chunk->pages, high, low));
 		if (bit >= high)
 			continue;
@@ -87,25 +94,29 @@ static bool view_installed(struct view *view, pgoff_t *first, pgoff_t *last)
 }
 
 /* Nothing of [first, last] is in a mirror any more. */
-static void view_forget(struct view *view, pgoff_t first, pgoff_t last)
+static void view_forget(struct view *view, unsigned long first,
+			unsigned long last)
 {
-	unsigned long index, low, high;
+	unsigned int low, high;
 	struct chunk *chunk;
+	unsigned long index;
 
 	xa_for_each_range(&view->installed, index, chunk, first / CHUNK_PAGES,
 			  last / CHUNK_PAGES) {
-		low = index == first / CHUNK_PAGES ? first % CHUNK_PAGES : 0;
-		high = index == last / CHUNK_PAGES ? last % CHUNK_PAGES + 1 :
-						     CHUNK_PAGES;
+		chunk_clip(index, first, last, &low, &high);
 		spin_lock(&view->lock);
 		bitmap_clear(chunk->pages, low, high - low);
 		spin_unlock(&view->lock);
 	}
 }
 
-static void view_zap(struct view *view, pgoff_t first, pgoff_t last)
+/* Take the source's pages [first, last] out of all mirrors. */
+static void view_zap(struct view *view, unsigned long first,
+		     unsigned long last)
 {
-	unmap_mapping_pages(view->context->inode.i_mapping, first,
+	pgoff_t pgoff = view->pgoff + first - (view->address >> PAGE_SHIFT);
+
+	unmap_mapping_pages(view->context->inode.i_mapping, pgoff,
 			    last - first + 1, true);
 }
 
@@ -114,7 +125,7 @@ static bool view_invalidate(struct mmu_interval_notifier *notifier,
 			    unsigned long sequence)
 {
 	struct view *view = container_of(notifier, struct view, notifier);
-	pgoff_t first, last;
+	unsigned long first, last;
 	bool hit;
 
 	view_clip(view, range, &first, &last);
@@ -237,10 +248,24 @@ bool views_touch(struct context *context, pgoff_t first, pgoff_t last)
 	return mt_find(&context->views, &index, last);
 }
 
-/* The chunk that holds this page's bit, made if need be. May sleep. */
-struct chunk *view_chunk(struct view *view, pgoff_t pgoff)
+/* The first view that ends after this page of the map file, or NULL. */
+struct view *view_next(struct context *context, pgoff_t pgoff)
 {
-	unsigned long index = pgoff / CHUNK_PAGES;
+	MA_STATE(mas, &context->views, pgoff, pgoff);
+	struct view *view;
+
+	rcu_read_lock();
+	do {
+		view = mas_find(&mas, ULONG_MAX);
+	} while (view && !refcount_inc_not_zero(&view->refs));
+	rcu_read_unlock();
+	return view;
+}
+
+/* The chunk that holds this page's bit, made if need be. May sleep. */
+struct chunk *view_chunk(struct view *view, unsigned long address)
+{
+	unsigned long index = (address >> PAGE_SHIFT) / CHUNK_PAGES;
 	struct chunk *chunk = xa_load(&view->installed, index), *old;
 
 	if (likely(chunk))
@@ -380,10 +405,12 @@ void counters_add(struct counters *sum, const struct counters *more)
  */
 static void view_kill(struct view *view)
 {
+	unsigned long first = view->address >> PAGE_SHIFT;
+
 	spin_lock(&view->lock);
 	view->dead = true;
 	spin_unlock(&view->lock);
-	view_zap(view, view->pgoff, view->pgoff + view->nr_pages - 1);
+	view_zap(view, first, first + view->nr_pages - 1);
 	mmu_interval_notifier_remove(&view->notifier);
 }
 
