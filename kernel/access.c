@@ -77,26 +77,16 @@ static int access_check(const struct mm_struct *mm, pid_t nr)
 	return ret;
 }
 
-/**
- * access_open() - open /proc/PID/mem as the caller may
- * @nr: in the caller's pid namespace
- * @write: for writing too
- *
- * Return: a file with an address space, or what opening it says: ESRCH where
- * there is no such process, EINVAL where it is a kernel thread.
- */
-struct file *access_open(pid_t nr, bool write)
+static struct file *access_try(pid_t nr, bool write)
 {
 	struct file *file;
 	char path[32];
 	int ret;
 
-	if (nr <= 0)
-		return ERR_PTR(-ESRCH);
 	snprintf(path, sizeof(path), "/proc/%d/mem", nr);
 	/* Whatever a caller's own /proc may be: not to wait for a FIFO. */
 	file = filp_open(path, (write ? O_RDWR : O_RDONLY) | O_NOFOLLOW |
-			 O_NONBLOCK, 0);
+			 O_NONBLOCK | O_NOCTTY, 0);
 	if (IS_ERR(file)) {
 		/*
 		 * No such file: no such process, as far as the caller can see
@@ -116,5 +106,26 @@ struct file *access_open(pid_t nr, bool write)
 		fput(file);
 		return ERR_PTR(ret);
 	}
+	return file;
+}
+
+/**
+ * access_open() - open /proc/PID/mem as the caller may
+ * @nr: in the caller's pid namespace
+ * @write: for writing too
+ *
+ * Return: a file with an address space, or what opening it says: ESRCH where
+ * there is no such process, EINVAL where it is a kernel thread.
+ */
+struct file *access_open(pid_t nr, bool write)
+{
+	struct file *file;
+
+	if (nr <= 0)
+		return ERR_PTR(-ESRCH);
+	file = access_try(nr, write);
+	/* It may have called execve() between the opening and the check. */
+	if (file == ERR_PTR(-ESRCH))
+		file = access_try(nr, write);
 	return file;
 }

@@ -11,6 +11,8 @@
 #define _REMOTE_MAPPING_COMPAT_H
 
 #include <linux/mm.h>
+#include <linux/page_table_check.h>
+#include <linux/sched/mm.h>
 #include <linux/pgtable.h>
 #include <linux/version.h>
 
@@ -70,10 +72,32 @@ static inline bool compat_vma_is_cached(const struct vm_area_struct *vma)
 #define PMD_ORDER (PMD_SHIFT - PAGE_SHIFT)
 #endif
 
-/* Huge entries for plain page frames. */
-static inline bool compat_has_pmd_mappings(void)
+/*
+ * CONFIG_PAGE_TABLE_CHECK stops the kernel when an anonymous page is in two
+ * page tables and one may be written: a mirror by its nature. It passes over
+ * entries marked special, but only single ones, and not on all kernels.
+ */
+static inline bool compat_page_tables_checked(void)
 {
-	return IS_ENABLED(CONFIG_TRANSPARENT_HUGEPAGE);
+#ifdef CONFIG_PAGE_TABLE_CHECK
+	return !static_branch_likely(&page_table_check_disabled);
+#else
+	return false;
+#endif
+}
+
+static inline bool compat_page_tables_usable(void)
+{
+	return LINUX_VERSION_CODE >= KERNEL_VERSION(6, 19, 0) ||
+	       !compat_page_tables_checked();
+}
+
+/* Whether one entry may map this huge page. */
+static inline bool compat_pmd_mappable(struct folio *folio, bool may_write)
+{
+	return IS_ENABLED(CONFIG_TRANSPARENT_HUGEPAGE) &&
+	       !(may_write && compat_page_tables_checked() &&
+		 folio_test_anon(folio));
 }
 
 /*
@@ -120,10 +144,13 @@ static vm_fault_t name(struct vm_fault *vmf, unsigned int order)
 #define pmdp_get_lockless(pmdp) READ_ONCE(*(pmdp))
 #endif
 
-/* 6.10: mm_get_unmapped_area(). */
+/* 6.10: mm_get_unmapped_area(); 6.19: without its mm, which is current's. */
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 10, 0)
-#define mm_get_unmapped_area(mm, file, address, length, pgoff, flags)	\
-	((mm)->get_unmapped_area(file, address, length, pgoff, flags))
+#define mm_get_unmapped_area(file, address, length, pgoff, flags)	\
+	(current->mm->get_unmapped_area(file, address, length, pgoff, flags))
+#elif LINUX_VERSION_CODE < KERNEL_VERSION(6, 19, 0)
+#define mm_get_unmapped_area(file, address, length, pgoff, flags)	\
+	mm_get_unmapped_area(current->mm, file, address, length, pgoff, flags)
 #endif
 
 /* 6.5: get_user_pages_remote() and its kin lost their argument for VMAs. */

@@ -305,7 +305,7 @@ static bool resident_extent(struct view *view, unsigned long address,
 {
 	unsigned long pfns[64];
 	struct hmm_range range = {
-		.notifier = &view->notifier,
+		.notifier = &view->context->snapshot,
 		.start = address,
 		.end = min(end, address + sizeof(pfns) / sizeof(*pfns) *
 				PAGE_SIZE),
@@ -313,9 +313,8 @@ static bool resident_extent(struct view *view, unsigned long address,
 	};
 	unsigned long i, nr = (range.end - range.start) / PAGE_SIZE;
 
-	/* A moment's picture: with the sequence of the moment. */
+	/* A moment's picture. */
 	memset(pfns, 0, sizeof(pfns));
-	range.notifier_seq = READ_ONCE(view->notifier.invalidate_seq);
 	if (hmm_range_fault(&range)) {
 		*until = address + PAGE_SIZE;
 		return false;
@@ -445,7 +444,7 @@ loff_t context_seek(struct context *context, struct file *file, loff_t offset,
 __poll_t context_poll(struct context *context, struct file *file,
 		      struct poll_table_struct *table)
 {
-	poll_wait(file, &context->wait, table);
+	poll_wait(file, &context->poll, table);
 	return context_ended(context) ? EPOLLHUP : 0;
 }
 
@@ -461,30 +460,34 @@ static void view_show(const struct view *view, struct seq_file *m)
 /* /proc/PID/fdinfo/N, of all files of the context. */
 void context_show(struct context *context, struct seq_file *m)
 {
-	struct counters sum;
+	struct watch *watch = context->watch;
+	struct counters counters;
 	unsigned long index = 0;
 	struct view *view;
 
-	mutex_lock(&context->mutex);
-	sum = context->past;
-	mt_for_each(&context->views, view, index, ULONG_MAX) {
-		spin_lock(&view->lock);
-		counters_add(&sum, &view->counters);
-		spin_unlock(&view->lock);
-	}
+	spin_lock(&watch->lock);
+	counters = watch->counters;
+	spin_unlock(&watch->lock);
+	if (mutex_lock_killable(&context->mutex))
+		return;
 	seq_printf(m, "source:\t%d\n",
 		   pid_nr_ns(context->pid, task_active_pid_ns(current)));
 	seq_printf(m, "ended:\t%d\n", context_ended(context));
 	seq_printf(m, "locked:\t%d\n", context->locked);
 	seq_printf(m, "views:\t%lu\n", context->nr_views);
-	seq_printf(m, "faults:\t%llu\n", sum.faults);
-	seq_printf(m, "pages_mapped:\t%llu\n", sum.pages_mapped);
-	seq_printf(m, "huge_pages_mapped:\t%llu\n", sum.huge_pages_mapped);
-	seq_printf(m, "invalidations:\t%llu\n", sum.invalidations);
-	seq_printf(m, "invalidations_hit:\t%llu\n", sum.invalidations_hit);
-	seq_printf(m, "retries:\t%llu\n", sum.retries);
-	index = 0;
-	mt_for_each(&context->views, view, index, ULONG_MAX)
+	seq_printf(m, "faults:\t%llu\n", counters.faults);
+	seq_printf(m, "pages_mapped:\t%llu\n", counters.pages_mapped);
+	seq_printf(m, "huge_pages_mapped:\t%llu\n", counters.huge_pages_mapped);
+	seq_printf(m, "invalidations:\t%llu\n", counters.invalidations);
+	seq_printf(m, "invalidations_hit:\t%llu\n",
+		   counters.invalidations_hit);
+	seq_printf(m, "retries:\t%llu\n", counters.retries);
+	mt_for_each(&context->views, view, index, ULONG_MAX) {
 		view_show(view, m);
+		/* Then it is called again with more room. */
+		if (seq_has_overflowed(m) || fatal_signal_pending(current))
+			break;
+		cond_resched();
+	}
 	mutex_unlock(&context->mutex);
 }

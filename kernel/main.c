@@ -43,7 +43,7 @@ static struct inode *context_alloc_inode(struct super_block *sb)
 	if (!context)
 		return NULL;
 	memset_startat(context, 0, mm);
-	init_waitqueue_head(&context->wait);
+	init_waitqueue_head(&context->poll);
 	mutex_init(&context->populate);
 	mutex_init(&context->mutex);
 	mt_init_flags(&context->views, MT_FLAGS_USE_RCU);
@@ -72,7 +72,8 @@ static void context_evict_inode(struct inode *inode)
 
 	truncate_inode_pages_final(&inode->i_data);
 	clear_inode(inode);
-	if (context->end.mm)
+	views_free(context);
+	if (context->watch)
 		context_unwatch(context);
 	if (context->mm)
 		mmdrop(context->mm);
@@ -85,7 +86,6 @@ static const struct super_operations context_super_ops = {
 	.alloc_inode = context_alloc_inode,
 	.free_inode = context_free_inode,
 	.evict_inode = context_evict_inode,
-	.drop_inode = generic_delete_inode,
 	.statfs = simple_statfs,
 };
 
@@ -143,6 +143,7 @@ static int context_init(struct context *context, struct mm_struct *mm,
 	inode->i_fop = &map_fops;
 	mmgrab(mm);
 	context->mm = mm;
+	context->snapshot.mm = mm;
 	context->pid = context_pid(mm);
 	context->writable = writable;
 	context->pin = anon_inode_getfile("[remote_mapping]", &pin_fops, NULL,
@@ -337,7 +338,7 @@ static unsigned long map_place(struct file *file, unsigned long address,
 {
 	/* A hint or a demand is the caller's own affair. */
 	if (address || flags & MAP_FIXED)
-		return mm_get_unmapped_area(current->mm, file, address, length,
+		return mm_get_unmapped_area(file, address, length,
 					    pgoff, flags);
 	return mirror_place(context_of(file_inode(file)), file, length, pgoff,
 			    flags);
@@ -570,7 +571,7 @@ static unsigned long device_place(struct file *file, unsigned long address,
 
 	if (map)
 		return map_place(map, address, length, pgoff, flags);
-	return mm_get_unmapped_area(current->mm, file, address, length, pgoff,
+	return mm_get_unmapped_area(file, address, length, pgoff,
 				    flags);
 }
 
@@ -675,13 +676,18 @@ static void context_construct(void *object)
 
 static int __init remote_mapping_init(void)
 {
-	int ret = access_init();
+	int ret;
 
+	if (!compat_page_tables_usable()) {
+		pr_err("remote_mapping: CONFIG_PAGE_TABLE_CHECK of this kernel forbids mirrors: boot with page_table_check=off\n");
+		return -EOPNOTSUPP;
+	}
+	ret = access_init();
 	if (ret)
 		return ret;
 	context_cache = kmem_cache_create("remote_mapping",
 					  sizeof(struct context), 0,
-					  SLAB_ACCOUNT | SLAB_RECLAIM_ACCOUNT,
+					  SLAB_ACCOUNT,
 					  context_construct);
 	if (!context_cache)
 		return -ENOMEM;
@@ -708,7 +714,8 @@ static void __exit remote_mapping_exit(void)
 {
 	misc_deregister(&device);
 	kern_unmount(context_mount);
-	/* Inodes are freed, by a function of ours, after a grace period. */
+	/* Watches and inodes are freed, by functions of ours, later. */
+	mmu_notifier_synchronize();
 	rcu_barrier();
 	kmem_cache_destroy(context_cache);
 }

@@ -9,10 +9,6 @@
  * held, and the access is then tried again from the start, whatever came of
  * it: VM_FAULT_RETRY is the only answer the core takes without its lock.
  *
- * The one wait with the viewer's lock is mmu_interval_read_begin(), for an
- * invalidation of the source under way to end. Invalidations take no mmap_lock
- * of a viewer (view.c), so it ends.
- *
  * Pages enter as special page-table entries of a VM_PFNMAP VMA: no reference,
  * no rmap, no rss, and get_user_pages() and HMM refuse them. So a mirror of a
  * mirror cannot be, and the source's pages weigh what they weighed.
@@ -24,7 +20,7 @@
  */
 #include <linux/file.h>
 #include <linux/hmm.h>
-#include <linux/hugetlb.h>
+#include <linux/hash.h>
 #include <linux/magic.h>
 #include <linux/pagemap.h>
 #include <linux/sched/mm.h>
@@ -59,7 +55,10 @@ static_assert(CHUNK_PAGES == 1UL << PMD_ORDER);
  * @pfns: what HMM saw there
  * @room: for how many pages @pfns has room
  * @chunk: holds the bits of all of the window
+ * @since: what of the source's invalidations had ended before the look
+ * @last: there will be no further look without waiting
  * @entered: how many pages entered the mirror
+ * @barred: something that is no page is in the viewer's page table
  * @few: room for @pfns of a window of the default size
  */
 struct look {
@@ -75,7 +74,10 @@ struct look {
 	unsigned long *pfns;
 	unsigned long room;
 	struct chunk *chunk;
+	unsigned long since;
+	bool last;
 	unsigned int entered;
+	bool barred;
 	unsigned long few[WINDOW_PAGES];
 };
 
@@ -104,12 +106,13 @@ bool source_may_write(const struct vm_area_struct *vma)
 }
 
 /*
- * Whether a fault of the source here never waits with FAULT_FLAG_RETRY_NOWAIT.
- * A file's may: for a filesystem's page_mkwrite, for a page to be read again.
+ * Whether a fault of the source here waits for nobody but the kernel itself
+ * with FAULT_FLAG_RETRY_NOWAIT. A file's may wait for a filesystem's
+ * page_mkwrite, or for a page to be read; a hugetlb page's for its mutex.
  */
 bool source_is_prompt(struct vm_area_struct *vma)
 {
-	return vma_is_anonymous(vma) || is_vm_hugetlb_page(vma);
+	return vma_is_anonymous(vma);
 }
 
 /* Pages of device memory are the device's affair. */
@@ -121,9 +124,10 @@ static bool pfn_is_ram(unsigned long entry)
 /* The errors of a fault of the source, as the viewer gets them. */
 static vm_fault_t source_error(vm_fault_t ret)
 {
-	if (ret & (VM_FAULT_OOM | VM_FAULT_HWPOISON | VM_FAULT_HWPOISON_LARGE))
-		return ret & (VM_FAULT_OOM | VM_FAULT_HWPOISON |
-			      VM_FAULT_HWPOISON_LARGE | VM_FAULT_SIGBUS);
+	if (ret & VM_FAULT_OOM)
+		return VM_FAULT_OOM;
+	if (ret & (VM_FAULT_HWPOISON | VM_FAULT_HWPOISON_LARGE))
+		return VM_FAULT_HWPOISON;
 	return VM_FAULT_SIGBUS;
 }
 
@@ -151,62 +155,105 @@ static vm_fault_t source_fault(struct mm_struct *mm, unsigned long address,
 	return ret;
 }
 
+static struct failure *__failure(struct watch *watch)
+{
+	lockdep_assert_held(&watch->lock);
+	return &watch->failures[hash_ptr(current, ilog2(FAILURES))];
+}
+
+/* Forget what the task's last wait came to; its fault begins to wait anew. */
+static void failure_clear(struct watch *watch)
+{
+	struct failure *failure;
+
+	spin_lock(&watch->lock);
+	watch->counters.retries++;
+	failure = __failure(watch);
+	if (failure->task == current)
+		failure->task = NULL;
+	spin_unlock(&watch->lock);
+}
+
+static void failure_note(struct watch *watch, unsigned long address,
+			 vm_fault_t error)
+{
+	struct failure *failure;
+
+	spin_lock(&watch->lock);
+	failure = __failure(watch);
+	failure->task = current;
+	failure->address = address;
+	failure->error = error;
+	spin_unlock(&watch->lock);
+}
+
+/* What this task's last wait for this page came to, if that was an error. */
+static vm_fault_t failure_take(struct watch *watch, unsigned long address)
+{
+	struct failure *failure;
+	vm_fault_t ret = 0;
+
+	spin_lock(&watch->lock);
+	failure = __failure(watch);
+	if (failure->task == current && failure->address == address) {
+		failure->task = NULL;
+		ret = failure->error;
+	}
+	spin_unlock(&watch->lock);
+	return ret;
+}
+
+/*
+ * Called with no lock, with mm_users of the source held: wait until it is not
+ * in the midst of changing the page, and, if it may be made to, has the page.
+ */
+static vm_fault_t source_wait_for(const struct look *look,
+				  unsigned int fault_flags)
+{
+	bool interruptible = fault_flags & FAULT_FLAG_USER;
+	unsigned int flags = fault_flags & FAULT_FLAG_TRIED;
+
+	/* A user's access goes on after a handled signal; a kernel's cannot. */
+	if (interruptible)
+		flags |= FAULT_FLAG_INTERRUPTIBLE;
+	if (watch_settle(look->view->context->watch, look->address,
+			 interruptible))
+		return VM_FAULT_RETRY;
+	if (!(look->view->flags & PIDFD_MEM_MAP_RESIDENT))
+		return source_fault(look->mm, look->address, look->write,
+				    flags);
+	/* Only its lock may have been busy. */
+	if (!mmap_read_lock_killable(look->mm))
+		mmap_read_unlock(look->mm);
+	return 0;
+}
+
 /*
  * Drop the viewer's lock and wait for the source. The answer is always
  * VM_FAULT_RETRY, which ends the fault if a fatal signal came. An error is
- * left in the view: the retry, with its lock held, takes it from there.
+ * noted: the retry, with its lock held, takes it from there.
  *
  * The file keeps the context and the module while the VMA may go.
  */
 static vm_fault_t source_wait(struct look *look)
 {
+	struct watch *watch = look->view->context->watch;
 	struct vm_fault *vmf = look->vmf;
-	struct view *view = look->view;
+	unsigned int flags = vmf->flags;
 	struct file *file;
 	vm_fault_t ret;
 
-	if (vmf->flags & FAULT_FLAG_RETRY_NOWAIT)
+	if (flags & FAULT_FLAG_RETRY_NOWAIT)
 		return VM_FAULT_RETRY;
-
 	file = get_file(vmf->vma->vm_file);
-	spin_lock(&view->lock);
-	view->counters.retries++;
-	if (view->error_task == current)
-		view->error_task = NULL;
-	spin_unlock(&view->lock);
+	failure_clear(watch);
 	mmap_read_unlock(vmf->vma->vm_mm);
 
-	/* A user's access goes on after a handled signal; a kernel's cannot. */
-	ret = source_fault(look->mm, look->address, look->write,
-			   vmf->flags & FAULT_FLAG_USER ?
-			   FAULT_FLAG_INTERRUPTIBLE : 0);
-	if (ret & VM_FAULT_ERROR) {
-		spin_lock(&view->lock);
-		view->error = source_error(ret);
-		view->error_task = current;
-		view->error_address = look->address;
-		spin_unlock(&view->lock);
-	}
+	ret = source_wait_for(look, flags);
+	if (ret & VM_FAULT_ERROR)
+		failure_note(watch, look->address, source_error(ret));
 	fput(file);
 	return VM_FAULT_RETRY;
-}
-
-/* What this task's last wait for this page came to, if that was an error. */
-static vm_fault_t source_waited(struct look *look)
-{
-	struct view *view = look->view;
-	vm_fault_t ret = 0;
-
-	if (!(look->vmf->flags & FAULT_FLAG_TRIED))
-		return 0;
-	spin_lock(&view->lock);
-	if (view->error_task == current &&
-	    view->error_address == look->address) {
-		view->error_task = NULL;
-		ret = view->error;
-	}
-	spin_unlock(&view->lock);
-	return ret;
 }
 
 /* ---- looking --------------------------------------------------------------- */
@@ -262,11 +309,19 @@ static vm_fault_t look_fault(struct look *look, struct vm_area_struct *source)
 {
 	vm_fault_t ret;
 
-	/* To break copy-on-write is a fault of the source too. */
+	/*
+	 * To break copy-on-write is a fault of the source too. An entry may be
+	 * out for a moment while the core changes it: see if it comes back.
+	 */
 	if (look->view->flags & PIDFD_MEM_MAP_RESIDENT)
-		return VM_FAULT_SIGBUS;
+		return look->last ? VM_FAULT_SIGBUS : LOOK_AGAIN;
+	if (look->vmf->flags & FAULT_FLAG_TRIED) {
+		ret = failure_take(look->view->context->watch, look->address);
+		if (ret)
+			return ret;
+	}
 	if (!source_is_prompt(source))
-		return source_waited(look) ?: LOOK_WAIT;
+		return LOOK_WAIT;
 	ret = handle_mm_fault(source, look->address,
 			      FAULT_FLAG_REMOTE | FAULT_FLAG_ALLOW_RETRY |
 			      FAULT_FLAG_RETRY_NOWAIT |
@@ -277,18 +332,18 @@ static vm_fault_t look_fault(struct look *look, struct vm_area_struct *source)
 }
 
 /*
- * See what the source has. 0: look->pfns holds it, as of the sequence.
+ * See what the source has: 0, and look->pfns holds it.
  * Called with the source's mmap_lock, which stays.
  */
-static vm_fault_t __look_at(struct look *look, unsigned long sequence)
+static vm_fault_t __look_at(struct look *look)
 {
 	struct hmm_range range = {
-		.notifier = &look->view->notifier,
-		.notifier_seq = sequence,
+		.notifier = &look->view->context->snapshot,
 	};
-	struct vm_area_struct *source = vma_lookup(look->mm, look->address);
+	struct vm_area_struct *source;
 
 	mmap_assert_locked(look->mm);
+	source = vma_lookup(look->mm, look->address);
 	if (!source || !source_may_read(source) ||
 	    (look->write && !source_may_write(source)))
 		return VM_FAULT_SIGBUS;
@@ -301,7 +356,7 @@ static vm_fault_t __look_at(struct look *look, unsigned long sequence)
 	range.start = look->address - look->target * PAGE_SIZE;
 	range.end = range.start + look->nr * PAGE_SIZE;
 	range.hmm_pfns = look->pfns;
-	/* No default_flags: a snapshot. It fails when it is out of date. */
+	/* No default_flags: a snapshot, which changes nothing. */
 	if (hmm_range_fault(&range))
 		return LOOK_AGAIN;
 
@@ -316,7 +371,7 @@ static vm_fault_t __look_at(struct look *look, unsigned long sequence)
 
 /*
  * Whether the source's page is its alone and its contents are nowhere else.
- * Read with the sequence checked: the page is still the source's.
+ * Called when the look still holds: the page is the source's.
  */
 static bool page_is_own(struct folio *folio)
 {
@@ -327,42 +382,68 @@ static bool page_is_own(struct folio *folio)
 /*
  * A page that may be written through the mirror is dirty, whoever asks later:
  * the source's own entry will not tell. Reclaim would drop a clean page of the
- * swap cache, of a file, or one that MADV_FREE gave up.
+ * swap cache, of a file, or one that MADV_FREE gave up. False if it cannot be
+ * marked here, with neither its lock nor leave to sleep: a page of a filesystem
+ * that has work to do for it. The source is about to mark it then: it has made
+ * its entry writable and has not come to that yet.
  *
- * No lock of the folio is needed: as in a page-table walk, the mapping keeps
- * it from being truncated (the sequence was checked), and what cleans a folio
- * first write-protects it, which has to come through the notifier.
+ * What is dirty stays so while it is in the mirror: what cleans a folio first
+ * write-protects it, which has to come through the notifier.
  */
-static void folio_written(struct folio *folio)
+static bool folio_written(struct folio *folio)
 {
-	if (!folio_test_dirty(folio))
-		folio_mark_dirty(folio);
+	struct address_space *mapping;
+
+	if (folio_test_dirty(folio))
+		return true;
+	if (folio_test_anon(folio)) {
+		folio_set_dirty(folio);
+		return true;
+	}
+	/* The folio is the source's still: it has not been truncated. */
+	mapping = READ_ONCE(folio->mapping);
+	if (mapping && mapping->a_ops->dirty_folio != noop_dirty_folio)
+		return false;
+	folio_set_dirty(folio);
+	return true;
 }
 
-/* One page enters. Called with view->lock and the page-table lock. */
+/* Whether this page enters writable, and is marked if so. */
+static bool look_enters_writable(const struct look *look, unsigned long index,
+				 struct folio *folio)
+{
+	return look->may_write && look->pfns[index] & HMM_PFN_WRITE &&
+	       ((look->write && index == look->target) ||
+		page_is_own(folio)) &&
+	       folio_written(folio);
+}
+
+/* One page enters. Called with watch->lock and the page-table lock. */
 static int look_enter_one(pte_t *ptep, unsigned long address, void *data)
 {
 	struct look *look = data;
 	unsigned long index = (address - look->start) / PAGE_SIZE;
 	struct vm_area_struct *vma = look->vmf->vma;
 	unsigned long entry = look->pfns[index];
-	struct folio *folio;
+	pte_t pte = ptep_get(ptep);
 	struct page *page;
-	pte_t pte;
 
-	/* Not to make a source fault: its neighbours are as they are. */
-	if (!(entry & HMM_PFN_VALID) || !pte_none(ptep_get(ptep)) ||
-	    !pfn_is_ram(entry))
+	if (!pte_none(pte)) {
+		/* A mark of userfaultfd's is here for good. */
+		if (index == look->target && !pte_present(pte))
+			look->barred = true;
+		return 0;
+	}
+	/* The source is not made to fault: its other pages are as they are. */
+	if (!(entry & HMM_PFN_VALID) || !pfn_is_ram(entry))
 		return 0;
 
 	page = hmm_pfn_to_page(entry);
-	folio = page_folio(page);
 	pte = pte_mkspecial(pfn_pte(page_to_pfn(page), vma->vm_page_prot));
-	if (look->may_write && entry & HMM_PFN_WRITE &&
-	    ((look->write && index == look->target) || page_is_own(folio))) {
-		folio_written(folio);
+	if (look_enters_writable(look, index, page_folio(page)))
 		pte = pte_mkwrite_novma(pte_mkdirty(pte));
-	}
+	else if (look->write && index == look->target)
+		return 0; /* it would only fault again: look again */
 	set_pte_at(vma->vm_mm, address, ptep, pte);
 	__set_bit((look->address / PAGE_SIZE - look->target + index) %
 		  CHUNK_PAGES, look->chunk->pages);
@@ -388,33 +469,34 @@ static bool look_is_huge(const struct look *look)
 	unsigned long start = look->vmf->address & PMD_MASK;
 	unsigned long source = look->address & PMD_MASK;
 	const struct view *view = look->view;
+	struct folio *folio;
 
-	if (!compat_has_pmd_mappings() ||
-	    hmm_pfn_to_map_order(entry) < PMD_ORDER)
+	if (hmm_pfn_to_map_order(entry) < PMD_ORDER)
+		return false;
+	folio = page_folio(hmm_pfn_to_page(entry));
+	if (!READ_ONCE(folio->mapping) ||
+	    !compat_pmd_mappable(folio, look->may_write))
 		return false;
 	return !((look->vmf->address ^ look->address) & ~PMD_MASK & PAGE_MASK) &&
 	       start >= vma->vm_start && start + PMD_SIZE <= vma->vm_end &&
 	       source >= view->address &&
 	       source + PMD_SIZE <= view_address(view, view->pgoff +
-						       view->nr_pages) &&
-	       READ_ONCE(page_folio(hmm_pfn_to_page(entry))->mapping);
+						       view->nr_pages);
 }
 
-/* 2 MiB enter at once. Called with view->lock and context->populate. */
+/* 2 MiB enter at once. Called with watch->lock and context->populate. */
 static void look_enter_huge(struct look *look)
 {
-	unsigned long entry = look->pfns[look->target];
-	unsigned long pfn = page_to_pfn(hmm_pfn_to_page(entry));
-	struct folio *folio = page_folio(hmm_pfn_to_page(entry));
-	bool write = look->may_write && entry & HMM_PFN_WRITE &&
-		     (look->write || page_is_own(folio));
+	struct page *page = hmm_pfn_to_page(look->pfns[look->target]);
+	unsigned long pfn = ALIGN_DOWN(page_to_pfn(page), CHUNK_PAGES);
+	bool write = look_enters_writable(look, look->target, page_folio(page));
 
-	if (write)
-		folio_written(folio);
-	vmf_insert_pfn_pmd(look->vmf, ALIGN_DOWN(pfn, CHUNK_PAGES), write);
+	if (look->write && !write)
+		return; /* it would only fault again: look again */
+	vmf_insert_pfn_pmd(look->vmf, pfn, write);
 	bitmap_fill(look->chunk->pages, CHUNK_PAGES);
 	look->entered = CHUNK_PAGES;
-	look->view->counters.huge_pages_mapped++;
+	look->view->context->watch->counters.huge_pages_mapped++;
 }
 
 static void look_enter_pages(struct look *look)
@@ -423,25 +505,28 @@ static void look_enter_pages(struct look *look)
 			    look->nr * PAGE_SIZE, look_enter_one, look);
 }
 
-/* What was seen enters the mirror, if it still holds. */
-static vm_fault_t look_enter(struct look *look, unsigned long sequence,
+/* What was seen of [start, end) of the source enters, if it still holds. */
+static vm_fault_t look_enter(struct look *look, unsigned long start,
+			     unsigned long end,
 			     void (*enter)(struct look *look))
 {
-	struct view *view = look->view;
+	struct watch *watch = look->view->context->watch;
 	vm_fault_t ret = VM_FAULT_NOPAGE;
 
-	spin_lock(&view->lock);
-	if (view->dead) {
+	spin_lock(&watch->lock);
+	if (look->view->dead) {
 		/* Another may be there now: the access finds out. */
-	} else if (mmu_interval_read_retry(&view->notifier, sequence)) {
-		view->counters.retries++;
+	} else if (!__watch_holds(watch, look->since, start, end)) {
+		watch->counters.retries++;
 		ret = LOOK_AGAIN;
 	} else {
 		enter(look);
-		view->counters.faults++;
-		view->counters.pages_mapped += look->entered;
+		watch->counters.faults++;
+		watch->counters.pages_mapped += look->entered;
+		if (look->barred)
+			ret = VM_FAULT_SIGBUS;
 	}
-	spin_unlock(&view->lock);
+	spin_unlock(&watch->lock);
 	return ret;
 }
 
@@ -453,8 +538,9 @@ static vm_fault_t look_enter(struct look *look, unsigned long sequence,
  *
  * Returns what the fault comes to, or 0 when there is a table.
  */
-static vm_fault_t look_populate(struct look *look, unsigned long sequence)
+static vm_fault_t look_populate(struct look *look)
 {
+	unsigned long start = look->address & PMD_MASK;
 	struct vm_fault *vmf = look->vmf;
 	struct context *context = look->view->context;
 	vm_fault_t ret = 0;
@@ -463,7 +549,8 @@ static vm_fault_t look_populate(struct look *look, unsigned long sequence)
 	if (!pmd_none(pmdp_get_lockless(vmf->pmd)))
 		ret = VM_FAULT_NOPAGE; /* by another: see what it is */
 	else if (look_is_huge(look))
-		ret = look_enter(look, sequence, look_enter_huge);
+		ret = look_enter(look, start, start + PMD_SIZE,
+				 look_enter_huge);
 	else if (apply_to_page_range(vmf->vma->vm_mm, vmf->address & PAGE_MASK,
 				     PAGE_SIZE, make_table_only, NULL))
 		ret = VM_FAULT_OOM;
@@ -471,61 +558,57 @@ static vm_fault_t look_populate(struct look *look, unsigned long sequence)
 	return ret;
 }
 
-/* All that can fail or sleep is done before the view's lock is taken. */
-static vm_fault_t look_finish(struct look *look, unsigned long sequence)
+/* All that can fail or sleep is done before the lock is taken. */
+static vm_fault_t look_finish(struct look *look)
 {
+	unsigned long start = look->address - look->target * PAGE_SIZE;
 	pmd_t pmd = pmdp_get_lockless(look->vmf->pmd);
 	vm_fault_t ret;
 
-	look->chunk = view_chunk(look->view, look->address);
+	look->chunk = watch_chunk(look->view->context->watch, look->address);
 	if (!look->chunk)
 		return VM_FAULT_OOM;
 	if (pmd_none(pmd)) {
-		ret = look_populate(look, sequence);
+		ret = look_populate(look);
 		if (ret)
 			return ret;
 	} else if (pmd_leaf(pmd)) {
 		/* Entered by another since: the access finds it. */
 		return VM_FAULT_NOPAGE;
 	}
-	return look_enter(look, sequence, look_enter_pages);
+	return look_enter(look, start, start + look->nr * PAGE_SIZE,
+			  look_enter_pages);
 }
 
 /* ---- the fault ------------------------------------------------------------- */
 
-/* The answer where a fault cannot go on without waiting. */
-static vm_fault_t look_give_way(struct look *look, vm_fault_t why)
+static vm_fault_t look_at(struct look *look)
 {
+	vm_fault_t ret = LOOK_WAIT;
+	int looks;
+
+	for (looks = 1; looks <= LOOKS_MAX; looks++) {
+		look->last = looks == LOOKS_MAX;
+		look->since = watch_begin(look->view->context->watch);
+		if (!mmap_read_trylock(look->mm))
+			break;
+		ret = __look_at(look);
+		mmap_read_unlock(look->mm);
+		if (!ret)
+			ret = look_finish(look);
+		if (ret != LOOK_AGAIN)
+			break;
+	}
+	if (ret != LOOK_AGAIN && ret != LOOK_WAIT)
+		return ret;
 	if (look->vmf->flags & FAULT_FLAG_ALLOW_RETRY)
 		return source_wait(look);
 	/*
-	 * The caller can neither wait nor be told to come back. Where the
-	 * source was only busy it may try again; a page that is not there must
-	 * be an error, or it would try for ever.
+	 * The caller can neither wait nor be told to come back for good: one
+	 * that came back by itself (a futex) would do so for as long as the
+	 * source likes.
 	 */
-	return why == LOOK_WAIT ? VM_FAULT_SIGBUS : VM_FAULT_NOPAGE;
-}
-
-static vm_fault_t look_at(struct look *look)
-{
-	unsigned long sequence;
-	vm_fault_t ret;
-	int looks;
-
-	for (looks = 0; looks < LOOKS_MAX; looks++) {
-		sequence = mmu_interval_read_begin(&look->view->notifier);
-		if (!mmap_read_trylock(look->mm))
-			break;
-		ret = __look_at(look, sequence);
-		mmap_read_unlock(look->mm);
-		if (!ret)
-			ret = look_finish(look, sequence);
-		if (ret == LOOK_WAIT)
-			return look_give_way(look, LOOK_WAIT);
-		if (ret != LOOK_AGAIN)
-			return ret;
-	}
-	return look_give_way(look, LOOK_AGAIN);
+	return VM_FAULT_SIGBUS;
 }
 
 /* A large window is worth the memory; without it there is the small one. */
@@ -549,6 +632,9 @@ static vm_fault_t mirror_fault(struct vm_fault *vmf)
 	struct look look;
 	vm_fault_t ret = VM_FAULT_SIGBUS;
 
+	/* An access of the kernel's comes back to here without looking. */
+	if (fatal_signal_pending(current))
+		return VM_FAULT_SIGBUS;
 	look.vmf = vmf;
 	look.view = view_get(context, vmf->pgoff);
 	if (!look.view)
@@ -557,6 +643,7 @@ static vm_fault_t mirror_fault(struct vm_fault *vmf)
 	look.address = view_address(look.view, vmf->pgoff);
 	look.write = vmf->flags & FAULT_FLAG_WRITE;
 	look.entered = 0;
+	look.barred = false;
 
 	if (look.write && look.view->flags & PIDFD_MEM_MAP_READONLY)
 		goto out_view;
@@ -584,6 +671,8 @@ out_view:
  */
 static vm_fault_t mirror_pfn_mkwrite(struct vm_fault *vmf)
 {
+	if (fatal_signal_pending(current))
+		return VM_FAULT_SIGBUS;
 	unmap_mapping_pages(vmf->vma->vm_file->f_mapping, vmf->pgoff, 1, true);
 	return VM_FAULT_NOPAGE;
 }
@@ -597,6 +686,8 @@ static vm_fault_t mirror_huge_fault(struct vm_fault *vmf, unsigned int order)
 {
 	if (order != PMD_ORDER || pmd_none(vmf->orig_pmd))
 		return VM_FAULT_FALLBACK;
+	if (fatal_signal_pending(current))
+		return VM_FAULT_SIGBUS;
 	unmap_mapping_pages(vmf->vma->vm_file->f_mapping,
 			    linear_page_index(vmf->vma,
 					      vmf->address & PMD_MASK),
@@ -675,17 +766,17 @@ unsigned long mirror_place(struct context *context, struct file *file,
 	struct view *view;
 
 	if (length < PMD_SIZE || length > TASK_SIZE - PMD_SIZE)
-		return mm_get_unmapped_area(current->mm, file, 0, length, pgoff,
+		return mm_get_unmapped_area(file, 0, length, pgoff,
 					    flags);
 	view = view_next(context, pgoff);
 	if (view) {
 		want = view_address(view, pgoff) & ~PMD_MASK;
 		view_put(view);
 	}
-	place = mm_get_unmapped_area(current->mm, file, 0, length + PMD_SIZE,
+	place = mm_get_unmapped_area(file, 0, length + PMD_SIZE,
 				     pgoff, flags);
 	if (IS_ERR_VALUE(place))
-		return mm_get_unmapped_area(current->mm, file, 0, length, pgoff,
+		return mm_get_unmapped_area(file, 0, length, pgoff,
 					    flags);
 	return place + ((want - place) & ~PMD_MASK);
 }

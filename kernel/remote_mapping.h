@@ -4,17 +4,16 @@
  *
  * Lock order, outermost first:
  *
- *   context->mutex                          views added and removed
+ *   context->mutex                        views added and removed
  *   viewer's mmap_lock
- *     source's mmap_lock                    only tried, or taken with none held
- *     [an invalidation of the source ends]  mmu_interval_read_begin()
- *     context->populate                     table or huge page
- *       view->lock                          spinlock; never held over a zap
+ *     source's mmap_lock                  only tried, or taken with none held
+ *     context->populate                   table or huge page
+ *       watch->lock                       spinlock; never held over a zap
  *         viewer's page-table lock
  *
- *   notifier of the source                  possibly under reclaim
- *     view->lock
- *     context->inode's i_mmap_rwsem         the zap
+ *   notifier of the source                possibly under reclaim
+ *     watch->lock
+ *     context->inode's i_mmap_rwsem       the zap
  *       viewer's page-table lock
  *
  * The notifier side allocates nothing and takes no mmap_lock and no
@@ -24,6 +23,7 @@
 #define _REMOTE_MAPPING_H
 
 #include <linux/fs.h>
+#include <linux/interval_tree.h>
 #include <linux/maple_tree.h>
 #include <linux/mm.h>
 #include <linux/mmu_notifier.h>
@@ -47,85 +47,134 @@ struct counters {
 	u64 retries;
 };
 
+/* How many invalidations are told apart; more at once are one. */
+#define SPANS 16
+
+/* [start, end) of the source's addresses. */
+struct span {
+	unsigned long start;
+	unsigned long end;
+};
+
+/* What the last wait of a task for a page of the source came to, if an error. */
+struct failure {
+	struct task_struct *task; /* compared only */
+	unsigned long address;
+	vm_fault_t error;
+};
+
+#define FAILURES 16
+
+/**
+ * struct watch - what a context hears of its source, and what it must know then
+ * @notifier: hears the start and the end of each invalidation, and the release
+ * @veto: hears the start too, and may refuse one that cannot wait; one notifier
+ *        cannot both hear ends and refuse. Registered first, so called last
+ * @refs: one for each of these two, while the core may call it
+ * @wait: for an invalidation to end, for @zaps to be none
+ * @lock: protects all that follows, and the entry of pages into mirrors
+ * @context: NULL once the context goes
+ * @zaps: invalidations that are zapping mirrors of @context
+ * @released: the address space is gone: no page enters any more
+ * @active: which of @spans are under way
+ * @key: the core's own range, by which the end finds its start
+ * @spans: the invalidations under way
+ * @crowded: how many more are under way than fit: any page may be theirs
+ * @ended: how many have ended; read locklessly, with acquire
+ * @past: the last ones that ended: number n is past[n % SPANS]
+ * @views: by their range in the source
+ * @counters: for fdinfo
+ * @failures: by task
+ * @installed: which pages may be in a mirror: struct chunk by the number of the
+ *             source's page / CHUNK_PAGES. Chunks are added without @lock and
+ *             stay; their bits change under @lock
+ */
+struct watch {
+	struct mmu_notifier notifier;
+	struct mmu_notifier veto;
+	refcount_t refs;
+	wait_queue_head_t wait;
+	spinlock_t lock;
+	struct context *context;
+	unsigned int zaps;
+	bool released;
+	unsigned long active;
+	const void *key[SPANS];
+	struct span spans[SPANS];
+	unsigned int crowded;
+	unsigned long ended;
+	struct span past[SPANS];
+	struct rb_root_cached views;
+	struct counters counters;
+	struct failure failures[FAILURES];
+	struct xarray installed;
+};
+
 /**
  * struct context - one opened source
  * @inode: the map file's; lives as long as the context. Its i_mmap holds all
  *         mirrors, and its references are the context's
  * @mm: the source's address space, by mmgrab(); constant
+ * @watch: outlives the context until the core has let go of it; constant
+ * @snapshot: names @mm to hmm_range_fault(); never registered; constant
  * @pid: whose address space it was when opened, for fdinfo; constant
- * @pin: keeps the module while the inode lives (see context_pin()); constant
+ * @pin: keeps the module while the inode lives (see pin_fops); constant
  * @writable: the map file may be opened for writing; constant
- * @ended: the address space is gone; set once, by @end, read locklessly
- * @end: a notifier for an address nobody can map: hears of the end alone
- * @wait: poll waits here for @ended
+ * @ended: the address space is gone; set once, read locklessly
+ * @poll: poll waits here for @ended
  * @populate: decides what an empty 2 MiB of a mirror becomes, a page table or a
  *            huge page; never taken by an invalidation
  * @mutex: serialises all that changes the fields below
  * @locked: no view can be added or removed any more
  * @nr_views: in @views
- * @past: counters of the views that were removed
  * @views: by page offset in the map file; changed under @mutex, read under RCU
  */
 struct context {
 	struct inode inode;
 	struct mm_struct *mm;
+	struct watch *watch;
+	struct mmu_interval_notifier snapshot;
 	struct pid *pid;
 	struct file *pin;
 	bool writable;
 	bool ended;
-	struct mmu_interval_notifier end;
-	wait_queue_head_t wait;
+	wait_queue_head_t poll;
 	struct mutex populate;
 	struct mutex mutex;
 	bool locked;
 	unsigned long nr_views;
-	struct counters past;
 	struct maple_tree views;
 };
 
 /**
  * struct view - a range of the map file that stands for one of the source
  * @context: lives longer; constant
- * @notifier: hears what the source does to the range. Its sequence is written
- *            under @lock and compared under @lock
+ * @node: in watch->views, [address, last byte]; protected by watch->lock
  * @pgoff: where it begins in the map file, in pages; constant
  * @nr_pages: constant
  * @address: where it begins in the source; constant
  * @flags: PIDFD_MEM_MAP_*; constant
  * @refs: the tree has one, each fault under way has one
  * @rcu: for those who found it in the tree a moment ago
- * @lock: protects what follows, and the entry of pages into mirrors
- * @dead: it was removed: nothing may enter a mirror any more
- * @counters: since it was added
- * @error: what the last wait for a page of the source came to, for the task
- *         that waited and will ask again (see source_wait())
- * @error_task: that task, compared only
- * @error_address: that page's address in the source
- * @installed: which pages may be in a mirror: struct chunk by the number of
- *             the source's page / CHUNK_PAGES, so that a huge page is one chunk.
- *             Chunks are added without @lock and stay
+ * @dead: it was removed: nothing may enter a mirror any more; watch->lock
  */
 struct view {
 	struct context *context;
-	struct mmu_interval_notifier notifier;
+	struct interval_tree_node node;
 	pgoff_t pgoff;
 	unsigned long nr_pages;
 	unsigned long address;
 	u32 flags;
 	refcount_t refs;
 	struct rcu_head rcu;
-	spinlock_t lock;
 	bool dead;
-	struct counters counters;
-	vm_fault_t error;
-	struct task_struct *error_task;
-	unsigned long error_address;
-	struct xarray installed;
 };
+
+/* Views a context may have: an invalidation may have to look at each. */
+#define VIEWS_MAX (1UL << 18)
 
 #define CHUNK_PAGES 512UL
 
-/* Bits change under view->lock; set while a mirror may hold the page. */
 struct chunk {
 	DECLARE_BITMAP(pages, CHUNK_PAGES);
 };
@@ -151,19 +200,26 @@ int access_init(void);
 bool access_is_mem(const struct file *file);
 struct file *access_open(pid_t nr, bool write);
 
-/* view.c */
+/* watch.c */
 int context_watch(struct context *context);
 void context_unwatch(struct context *context);
-void counters_add(struct counters *sum, const struct counters *more);
+unsigned long watch_begin(const struct watch *watch);
+bool __watch_holds(const struct watch *watch, unsigned long since,
+		   unsigned long start, unsigned long end);
+int watch_settle(struct watch *watch, unsigned long address,
+		 bool interruptible);
+struct chunk *watch_chunk(struct watch *watch, unsigned long address);
+
+/* view.c */
 int view_add(struct context *context, const struct pidfd_mem_map *range);
 int view_remove(struct context *context,
 		const struct pidfd_mem_unmap *range);
 int views_lock(struct context *context);
+void views_free(struct context *context);
 struct view *view_get(struct context *context, pgoff_t pgoff);
+struct view *view_next(struct context *context, pgoff_t pgoff);
 void view_put(struct view *view);
 bool views_touch(struct context *context, pgoff_t first, pgoff_t last);
-struct view *view_next(struct context *context, pgoff_t pgoff);
-struct chunk *view_chunk(struct view *view, unsigned long address);
 
 /* mirror.c */
 bool source_may_read(const struct vm_area_struct *vma);

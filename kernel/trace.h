@@ -38,10 +38,10 @@ TRACE_EVENT(remote_mapping_fault,
 
 TRACE_EVENT(remote_mapping_invalidate,
 
-	TP_PROTO(const struct view *view,
+	TP_PROTO(const struct watch *watch,
 		 const struct mmu_notifier_range *range, bool hit),
 
-	TP_ARGS(view, range, hit),
+	TP_ARGS(watch, range, hit),
 
 	TP_STRUCT__entry(
 		__field(const void *, context)
@@ -52,7 +52,7 @@ TRACE_EVENT(remote_mapping_invalidate,
 	),
 
 	TP_fast_assign(
-		__entry->context = view->context;
+		__entry->context = READ_ONCE(watch->context);
 		__entry->start = range->start;
 		__entry->end = range->end;
 		__entry->event = range->event;
