@@ -208,6 +208,8 @@ bool __watch_holds(const struct watch *watch, unsigned long since,
 		   unsigned long start, unsigned long end);
 int watch_settle(struct watch *watch, unsigned long address,
 		 bool interruptible);
+void watch_forget(struct watch *watch, unsigned long first,
+		  unsigned long last);
 struct chunk *watch_chunk(struct watch *watch, unsigned long address);
 
 /* view.c */

@@ -174,10 +174,13 @@ int view_add(struct context *context, const struct pidfd_mem_map *range)
  * Until the zap is done invalidations must find the view: its pages are still
  * in mirrors.
  */
-static void view_kill(struct view *view)
+static void __view_kill(struct view *view)
 {
 	struct context *context = view->context;
 	struct watch *watch = context->watch;
+	bool shared;
+
+	lockdep_assert_held(&context->mutex);
 
 	spin_lock(&watch->lock);
 	view->dead = true;
@@ -186,7 +189,13 @@ static void view_kill(struct view *view)
 			    view->nr_pages, true);
 	spin_lock(&watch->lock);
 	interval_tree_remove(&view->node, &watch->views);
+	shared = interval_tree_iter_first(&watch->views, view->node.start,
+					  view->node.last);
 	spin_unlock(&watch->lock);
+	/* Nobody else's: and no view is added meanwhile. */
+	if (!shared)
+		watch_forget(watch, view->node.start >> PAGE_SHIFT,
+			     view->node.last >> PAGE_SHIFT);
 }
 
 static int __view_remove(struct context *context,
@@ -204,7 +213,7 @@ static int __view_remove(struct context *context,
 	mtree_erase(&context->views, view->pgoff);
 	context->nr_views--;
 	__views_changed(context);
-	view_kill(view);
+	__view_kill(view);
 	view_put(view);
 	return 0;
 }

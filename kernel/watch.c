@@ -88,8 +88,8 @@ static bool watch_installed(struct watch *watch, unsigned long *first,
 }
 
 /* The pages [first, last] are in no mirror any more. */
-static void watch_forget(struct watch *watch, unsigned long first,
-			 unsigned long last)
+void watch_forget(struct watch *watch, unsigned long first,
+		  unsigned long last)
 {
 	unsigned int low, high;
 	struct chunk *chunk;
