@@ -100,6 +100,7 @@ struct pidfd_mem_open {
  *            address space or the largest file offset; an unknown flag;
  *            @padding is not 0
  *  EALREADY  [offset, offset + size) overlaps a view
+ *  ENOSPC    the context has 262144 views
  *  EPERM     the context is locked
  *  ESRCH     the source's address space is gone
  */
