@@ -112,15 +112,14 @@ TEST_F_TIMEOUT(move, no_write_is_lost_while_pages_migrate, 60)
 	if (node_count() < 2)
 		SKIP(return, "one memory node (boot with numa=fake=2)");
 	hammer = hammer_start(self->mirror.at, PAGES);
-	while (!deadline_passed(&deadline))
+	while (!deadline_passed(&deadline) || moves < PAGES ||
+	       mirror_hits(&self->mirror) < PAGES)
 		for (n = 0; n < PAGES; n++)
 			moves += !node_move(self->source->pid, ADDRESS(n),
 					    !node_of(self->source->pid,
 						     ADDRESS(n)));
 	WAIT_FOR(hammer_rounds(hammer) > 10);
 	hammer_stop(hammer);
-	ASSERT_LT(PAGES, moves);
-	ASSERT_LT(PAGES, mirror_hits(&self->mirror));
 	for (n = 0; n < PAGES; n++)
 		ASSERT_EQ(hammer_count(hammer, n),
 			  source_load(self->source, ADDRESS(n)));
@@ -532,7 +531,7 @@ TEST_F_TIMEOUT(thp, no_write_is_lost_while_huge_pages_come_and_go, 60)
 	size_t n;
 
 	hammer = hammer_start(self->mirror.at, THP_PAGES);
-	for (turn = 0; !deadline_passed(&deadline); turn++) {
+	for (turn = 0; !deadline_passed(&deadline) || collapses < 3; turn++) {
 		switch (turn % 3) {
 		case 0:
 			split_huge_pages(self->source->pid, self->memory,
@@ -551,7 +550,6 @@ TEST_F_TIMEOUT(thp, no_write_is_lost_while_huge_pages_come_and_go, 60)
 	}
 	WAIT_FOR(hammer_rounds(hammer) > 10);
 	hammer_stop(hammer);
-	ASSERT_LT(0, collapses);
 	for (n = 0; n < THP_PAGES; n++)
 		ASSERT_EQ(hammer_count(hammer, n),
 			  source_load(self->source, ADDRESS(n)));
@@ -566,7 +564,7 @@ TEST_F_TIMEOUT(thp, no_write_is_lost_while_children_come_and_go, 60)
 	size_t n;
 
 	hammer = hammer_start(self->mirror.at, THP_PAGES);
-	while (!deadline_passed(&deadline)) {
+	while (!deadline_passed(&deadline) || forks < 3) {
 		struct source *child = source_fork(self->source);
 
 		/* What the child has does not change under it. */
@@ -579,7 +577,6 @@ TEST_F_TIMEOUT(thp, no_write_is_lost_while_children_come_and_go, 60)
 	}
 	WAIT_FOR(hammer_rounds(hammer) > 10);
 	hammer_stop(hammer);
-	ASSERT_LT(2, forks);
 	for (n = 0; n < THP_PAGES; n++)
 		ASSERT_EQ(hammer_count(hammer, n),
 			  source_load(self->source, ADDRESS(n)));

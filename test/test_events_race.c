@@ -1,0 +1,554 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Many viewers fault while the source, with threads of its own, takes the
+ * memory away and puts it back, and while the viewers' own mirrors and views
+ * come and go. What a viewer may see at any moment is known, so that a stale
+ * page shows.
+ *
+ * A third process takes the pages that the source frees, fills them with POISON
+ * and looks whether anybody else writes to them.
+ */
+#include "harness.h"
+
+#include <pthread.h>
+
+#define PAGES 32UL
+#define SIZE (PAGES * PAGE_SIZE)
+#define VIEWERS 64
+/* Each race lasts so long and has so many turns, whichever is more. */
+#define SECONDS 2
+#define TURNS 10
+#define POISON 0xdeadbeefdeadbeefULL
+
+/* In each page the source counts in word 0; viewer n writes in word n + 8. */
+#define VIEWER_WORD(n) (((n) + 8) * sizeof(uint64_t))
+
+FIXTURE(race)
+{
+	struct source *source;
+	struct source *third;
+	uint64_t memory;
+	struct mirror mirror;
+};
+
+FIXTURE_SETUP(race)
+{
+	self->source = source_start();
+	self->third = source_start();
+	self->memory = source_anon(self->source, SIZE, 0);
+	self->mirror = mirror_open(self->source->pid, self->memory, SIZE,
+				   PROT_READ | PROT_WRITE, 0);
+}
+
+FIXTURE_TEARDOWN(race)
+{
+	mirror_close(&self->mirror);
+	source_end(self->third);
+	source_end(self->source);
+}
+
+/* ---- the source --------------------------------------------------------------- */
+
+struct churn {
+	uint64_t memory;
+	uint64_t seconds;
+	int kind;
+};
+
+enum churn_kind {
+	CHURN_DISCARD,
+	CHURN_MAP,
+	CHURN_PROTECT,
+	CHURN_MOVE,
+	CHURN_FORK,
+	CHURN_KINDS,
+};
+
+static uint64_t pages_at(const struct churn *churn, size_t page)
+{
+	return churn->memory + page * PAGE_SIZE;
+}
+
+/* Take away and put back a few pages. */
+static void churn_once(const struct churn *churn, uint64_t turn, void *spare)
+{
+	void *at = (void *)pages_at(churn, turn % (PAGES - 4));
+	const size_t size = 4 * PAGE_SIZE;
+	pid_t child;
+
+	switch (churn->kind) {
+	case CHURN_DISCARD:
+		madvise(at, size, MADV_DONTNEED);
+		break;
+	case CHURN_MAP:
+		mmap(at, size, PROT_READ | PROT_WRITE,
+		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+		break;
+	case CHURN_PROTECT:
+		mprotect(at, size, PROT_READ);
+		mprotect(at, size, PROT_READ | PROT_WRITE);
+		break;
+	case CHURN_MOVE:
+		/* Away and back; what is left behind for the moment is empty. */
+		mremap(at, size, size,
+		       MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, spare);
+		mremap(spare, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, at);
+		break;
+	case CHURN_FORK:
+		child = fork();
+		if (!child) {
+			/* Copies, which nobody mirrors */
+			*(volatile uint64_t *)at = POISON;
+			_exit(0);
+		}
+		waitpid(child, NULL, 0);
+		break;
+	}
+}
+
+static void *discarder(void *arg)
+{
+	const struct churn *churn = arg;
+	struct deadline deadline = deadline_in(churn->seconds);
+	uint64_t turn;
+
+	/* Beside the churn: two invalidations of one page at the same time */
+	for (turn = 0; !deadline_passed(&deadline); turn += 3)
+		madvise((void *)pages_at(churn, turn % PAGES), PAGE_SIZE,
+			turn % 2 ? MADV_DONTNEED : MADV_COLD);
+	return NULL;
+}
+
+/* Count in every page's word 0, so that it only grows or is 0 for a moment. */
+static long churn(void *arg)
+{
+	const struct churn *churn = arg;
+	struct deadline deadline = deadline_in(churn->seconds);
+	pthread_t thread;
+	uint64_t turn;
+	void *spare;
+	size_t n;
+
+	spare = mmap(NULL, 4 * PAGE_SIZE, PROT_NONE,
+		     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (spare == MAP_FAILED ||
+	    pthread_create(&thread, NULL, discarder, arg))
+		return -EAGAIN;
+	for (turn = 1; turn <= TURNS || !deadline_passed(&deadline); turn++) {
+		for (n = 0; n < PAGES; n++)
+			*(volatile uint64_t *)pages_at(churn, n) = turn;
+		churn_once(churn, turn, spare);
+	}
+	pthread_join(thread, NULL);
+	return turn;
+}
+
+/* In the third process: use memory up and let it go, for that long. */
+static long poison(void *arg)
+{
+	const uint64_t *seconds = arg;
+	struct deadline deadline = deadline_in(*seconds);
+	const size_t size = 256 * PAGE_SIZE;
+	size_t words = size / sizeof(uint64_t), i;
+	volatile uint64_t *memory;
+
+	while (!deadline_passed(&deadline)) {
+		memory = mmap(NULL, size, PROT_READ | PROT_WRITE,
+			      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		if (memory == MAP_FAILED)
+			return -ENOMEM;
+		madvise((void *)memory, size, MADV_NOHUGEPAGE);
+		for (i = 0; i < words; i += 8)
+			memory[i] = POISON;
+		for (i = 0; i < words; i++)
+			if (memory[i] != (i % 8 ? 0 : POISON))
+				return -EUCLEAN;
+		munmap((void *)memory, size);
+	}
+	return 0;
+}
+
+/* ---- the viewers ----------------------------------------------------------------- */
+
+struct viewer {
+	pthread_t thread;
+	size_t number;
+	char *at;
+	bool may_be_refused; /* SIGBUS is no error */
+	bool may_go_back;
+	volatile bool *stop;
+	uint64_t looks;
+	uint64_t last[PAGES]; /* what the source's word was at least */
+	uint64_t written[PAGES];
+};
+
+/* Only zero, or what this viewer wrote last, can be in its own word; where the
+ * source puts a page aside and back, also what it wrote before.
+ */
+static bool viewer_may_see(const struct viewer *viewer, size_t page,
+			   uint64_t value)
+{
+	if (!value || value == viewer->written[page])
+		return true;
+	return viewer->may_go_back && value >> 48 == viewer->number + 1 &&
+	       value < viewer->written[page];
+}
+
+static void viewer_write(struct viewer *viewer, size_t page)
+{
+	char *at = viewer->at + page * PAGE_SIZE + VIEWER_WORD(viewer->number);
+	uint64_t value, next;
+	int raised;
+
+	raised = touch_read(at, &value);
+	if (!raised && !viewer_may_see(viewer, page, value))
+		fatal("viewer %zu reads %#lx, wrote %#lx", viewer->number,
+		      value, viewer->written[page]);
+	next = (viewer->number + 1) << 48 | ++viewer->looks;
+	if (!raised)
+		raised = touch_write(at, next);
+	if (!raised)
+		viewer->written[page] = next;
+	if (raised && (raised != SIGBUS || !viewer->may_be_refused))
+		fatal("viewer %zu: signal %d", viewer->number, raised);
+}
+
+static void viewer_read(struct viewer *viewer, size_t page)
+{
+	uint64_t value;
+	int raised = touch_read(viewer->at + page * PAGE_SIZE, &value);
+
+	if (raised) {
+		if (raised != SIGBUS || !viewer->may_be_refused)
+			fatal("viewer %zu: signal %d", viewer->number, raised);
+		return;
+	}
+	if (value && value < viewer->last[page])
+		fatal("page %zu went back from %#lx to %#lx", page,
+		      viewer->last[page], value);
+	if (value >= 1UL << 40)
+		fatal("page %zu shows %#lx, which was never there", page,
+		      value);
+	if (value)
+		viewer->last[page] = value;
+}
+
+static void *viewer_run(void *arg)
+{
+	struct viewer *viewer = arg;
+	size_t page;
+
+	/* What one of the same number left there before */
+	for (page = 0; page < PAGES; page++)
+		touch_read(viewer->at + page * PAGE_SIZE +
+				   VIEWER_WORD(viewer->number),
+			   &viewer->written[page]);
+	page = viewer->number;
+	while (!*viewer->stop) {
+		page = (page + 1) % PAGES;
+		viewer_read(viewer, page);
+		viewer_write(viewer, page);
+		/* Or the source would hardly get a turn. */
+		if (page % 4 == 0)
+			deadline_nap();
+	}
+	return NULL;
+}
+
+static volatile bool viewers_stop;
+
+static struct viewer *viewers_start(char *at, size_t number, bool refused,
+				    bool back)
+{
+	struct viewer *viewers = calloc(number, sizeof(*viewers));
+	size_t i;
+
+	if (!viewers)
+		fatal("no memory");
+	viewers_stop = false;
+	for (i = 0; i < number; i++) {
+		viewers[i].number = i;
+		viewers[i].at = at;
+		viewers[i].may_be_refused = refused;
+		viewers[i].may_go_back = back;
+		viewers[i].stop = &viewers_stop;
+		if (pthread_create(&viewers[i].thread, NULL, viewer_run,
+				   &viewers[i]))
+			fatal("pthread_create failed");
+	}
+	return viewers;
+}
+
+/* How often they have looked, all together */
+static uint64_t viewers_end(struct viewer *viewers, size_t number)
+{
+	uint64_t looks = 0;
+	size_t i;
+
+	viewers_stop = true;
+	for (i = 0; i < number; i++) {
+		pthread_join(viewers[i].thread, NULL);
+		looks += viewers[i].looks;
+	}
+	free(viewers);
+	return looks;
+}
+
+/* The source churns, the third process poisons, the viewers look. */
+static void churn_seen_by_many(struct __test_metadata *_metadata,
+			       FIXTURE_DATA(race) * self, int kind)
+{
+	struct churn order = { self->memory, SECONDS, kind };
+	uint64_t seconds = SECONDS, looks;
+	struct viewer *viewers;
+	long turns;
+
+	source_call_begin(self->source, churn, &order, sizeof(order));
+	source_call_begin(self->third, poison, &seconds, sizeof(seconds));
+	viewers = viewers_start(self->mirror.at, VIEWERS,
+				kind != CHURN_DISCARD && kind != CHURN_FORK,
+				kind == CHURN_MOVE);
+	turns = source_finish(self->source);
+	ASSERT_EQ(0, source_finish(self->third));
+	looks = viewers_end(viewers, VIEWERS);
+	TH_LOG("%ld turns, %lu looks, %lu faults, %lu hits", turns, looks,
+	       counter(self->mirror.map, "faults"), mirror_hits(&self->mirror));
+	ASSERT_LE(TURNS, turns);
+	ASSERT_LT(VIEWERS, looks);
+	ASSERT_LT(0, mirror_hits(&self->mirror));
+}
+
+TEST_F_TIMEOUT(race, discard_under_many_viewers, 120)
+{
+	churn_seen_by_many(_metadata, self, CHURN_DISCARD);
+}
+
+TEST_F_TIMEOUT(race, unmap_under_many_viewers, 120)
+{
+	churn_seen_by_many(_metadata, self, CHURN_MAP);
+}
+
+TEST_F_TIMEOUT(race, protection_under_many_viewers, 120)
+{
+	churn_seen_by_many(_metadata, self, CHURN_PROTECT);
+}
+
+TEST_F_TIMEOUT(race, moves_under_many_viewers, 120)
+{
+	churn_seen_by_many(_metadata, self, CHURN_MOVE);
+}
+
+TEST_F_TIMEOUT(race, forks_under_many_viewers, 120)
+{
+	churn_seen_by_many(_metadata, self, CHURN_FORK);
+}
+
+/* ---- views that come and go -------------------------------------------------------- */
+
+/* Two ranges of the source are tagged; a viewer sees one of them or nothing. */
+struct tag_looker {
+	pthread_t thread;
+	char *at;
+	volatile bool *stop;
+};
+
+#define TAG(n) (0x7a600000ULL + (n))
+
+static void *tag_look(void *arg)
+{
+	struct tag_looker *looker = arg;
+	uint64_t value;
+	size_t page = 0;
+	int raised;
+
+	while (!*looker->stop) {
+		page = (page + 1) % PAGES;
+		raised = touch_read(looker->at + page * PAGE_SIZE, &value);
+		if (raised ? raised != SIGBUS :
+			     value != TAG(0) && value != TAG(1))
+			fatal("signal %d, value %#lx", raised, value);
+		raised = touch_write(looker->at + page * PAGE_SIZE + 8, value);
+		if (raised && raised != SIGBUS)
+			fatal("signal %d", raised);
+	}
+	return NULL;
+}
+
+TEST_F_TIMEOUT(race, views_are_exchanged_under_viewers, 120)
+{
+	struct deadline deadline = deadline_in(SECONDS);
+	struct tag_looker lookers[8];
+	volatile bool stop = false;
+	uint64_t range[2], turn, value;
+	size_t i, n;
+
+	range[0] = self->memory;
+	range[1] = source_anon(self->source, SIZE, 0);
+	for (i = 0; i < 2; i++)
+		for (n = 0; n < PAGES; n++)
+			source_store(self->source, range[i] + n * PAGE_SIZE,
+				     TAG(i));
+	for (i = 0; i < 8; i++) {
+		lookers[i] = (struct tag_looker){ .at = self->mirror.at,
+						  .stop = &stop };
+		ASSERT_EQ(0, pthread_create(&lookers[i].thread, NULL, tag_look,
+					    &lookers[i]));
+	}
+	for (turn = 1; turn <= TURNS || !deadline_passed(&deadline); turn++) {
+		char *at = self->mirror.at + turn % PAGES * PAGE_SIZE;
+
+		ASSERT_EQ(0, view_remove(self->mirror.ctrl, 0, SIZE));
+		/* From now on, in all threads */
+		ASSERT_EQ(SIGBUS, touch_read(at, &value));
+		ASSERT_EQ(0, view_add(self->mirror.ctrl, range[turn % 2], 0,
+				      SIZE, 0));
+		ASSERT_SHOWS(TAG(turn % 2), at);
+	}
+	stop = true;
+	for (i = 0; i < 8; i++)
+		pthread_join(lookers[i].thread, NULL);
+}
+
+/* ---- mirrors that come and go --------------------------------------------------------- */
+
+struct mapper {
+	pthread_t thread;
+	int map;
+	volatile bool *stop;
+	uint64_t turns;
+};
+
+/* Map, look, take apart, unmap, as often as can be. */
+static void *mapper_run(void *arg)
+{
+	struct mapper *mapper = arg;
+	uint64_t value;
+	char *at, *to;
+
+	while (!*mapper->stop) {
+		at = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED,
+			  mapper->map, 0);
+		if (at == MAP_FAILED)
+			fatal("mmap: %m");
+		touch_read(at, &value);
+		touch_write(at + 4 * PAGE_SIZE + 8, 1);
+		mprotect(at + 8 * PAGE_SIZE, PAGE_SIZE, PROT_READ);
+		touch_read(at + 8 * PAGE_SIZE, &value);
+		/* The holes are within the mirror and small: another thread's
+		 * mmap() finds no room there.
+		 */
+		munmap(at + 12 * PAGE_SIZE, PAGE_SIZE);
+		to = mremap(at + 4 * PAGE_SIZE, 4 * PAGE_SIZE, 4 * PAGE_SIZE,
+			    MREMAP_MAYMOVE | MREMAP_FIXED, at + 16 * PAGE_SIZE);
+		if (to == MAP_FAILED)
+			fatal("mremap: %m");
+		if (touch_read(to, &value) == SIGSEGV)
+			fatal("a moved mirror is not there");
+		munmap(at, SIZE);
+		mapper->turns++;
+	}
+	return NULL;
+}
+
+TEST_F_TIMEOUT(race, mirrors_come_and_go_while_the_source_changes, 120)
+{
+	struct churn order = { self->memory, SECONDS, CHURN_DISCARD };
+	struct mapper mappers[4];
+	volatile bool stop = false;
+	size_t i;
+
+	source_call_begin(self->source, churn, &order, sizeof(order));
+	for (i = 0; i < 4; i++) {
+		mappers[i] = (struct mapper){ .map = self->mirror.map,
+					      .stop = &stop };
+		ASSERT_EQ(0, pthread_create(&mappers[i].thread, NULL,
+					    mapper_run, &mappers[i]));
+	}
+	ASSERT_LE(TURNS, source_finish(self->source));
+	stop = true;
+	for (i = 0; i < 4; i++) {
+		pthread_join(mappers[i].thread, NULL);
+		ASSERT_LT(0, mappers[i].turns);
+	}
+}
+
+TEST_F_TIMEOUT(race, contexts_come_and_go_while_the_source_changes, 120)
+{
+	struct churn order = { self->memory, SECONDS, CHURN_MAP };
+	struct deadline deadline = deadline_in(SECONDS);
+	struct mirror mirror;
+	uint64_t value, turn;
+
+	source_call_begin(self->source, churn, &order, sizeof(order));
+	for (turn = 0; turn < TURNS || !deadline_passed(&deadline); turn++) {
+		mirror = mirror_open(self->source->pid, self->memory, SIZE,
+				     PROT_READ | PROT_WRITE, 0);
+		touch_read(mirror.at, &value);
+		touch_write(mirror.at + PAGE_SIZE + 8, value);
+		/* Half of the time the files go before the mirror. */
+		if (turn % 2) {
+			close(mirror.ctrl);
+			close(mirror.map);
+			touch_read(mirror.at + 2 * PAGE_SIZE, &value);
+			munmap(mirror.at, SIZE);
+		} else {
+			mirror_close(&mirror);
+		}
+	}
+	ASSERT_LE(TURNS, source_finish(self->source));
+}
+
+TEST_F_TIMEOUT(race, viewers_look_while_the_source_dies, 120)
+{
+	struct viewer *viewers;
+	uint64_t value;
+	int turn;
+
+	for (turn = 0; turn < 10; turn++) {
+		struct source *source = source_fork(self->source);
+		struct mirror mirror = mirror_open(source->pid, self->memory,
+						   SIZE, PROT_READ | PROT_WRITE,
+						   0);
+
+		viewers = viewers_start(mirror.at, 8, true, false);
+		WAIT_FOR(mirror_mapped(&mirror) >= PAGES);
+		if (turn % 2)
+			source_kill(source);
+		else
+			source_exit(source, 0);
+		viewers_end(viewers, 8);
+		ASSERT_EQ(SIGBUS, touch_read(mirror.at, &value));
+		mirror_close(&mirror);
+		source_end(source);
+	}
+}
+
+TEST_F_TIMEOUT(race, viewers_are_killed_while_they_look, 120)
+{
+	struct churn order = { self->memory, SECONDS, CHURN_DISCARD };
+	struct deadline deadline = deadline_in(SECONDS);
+	uint64_t turn;
+	int status;
+
+	source_call_begin(self->source, churn, &order, sizeof(order));
+	for (turn = 0; turn < TURNS || !deadline_passed(&deadline); turn++) {
+		pid_t viewer = fork();
+
+		if (!viewer) {
+			/* The parent's mirror was not inherited. */
+			char *at = mirror_again(&self->mirror,
+						PROT_READ | PROT_WRITE);
+
+			viewers_start(at, 4, true, false);
+			pause();
+			_exit(0);
+		}
+		deadline_nap();
+		ASSERT_EQ(0, kill(viewer, SIGKILL));
+		ASSERT_EQ(viewer, waitpid(viewer, &status, 0));
+		ASSERT_EQ(SIGKILL, WTERMSIG(status));
+	}
+	ASSERT_LE(TURNS, source_finish(self->source));
+}
+
+TEST_HARNESS_MAIN
