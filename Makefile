@@ -12,6 +12,7 @@ make check-vm       only the tests: KERNEL=6.1 one kernel, TEST=fork only the
 make module         build/KERNEL/remote_mapping.ko for the kernels in KERNELS
                     (the running kernel: make -C kernel)
 make lib examples test   what their folders hold
+make bench          measure it beside its peers: bench/results/
 make install        library, headers, man pages; PREFIX=$(PREFIX), DESTDIR=
 make clean
 endef
@@ -115,6 +116,31 @@ build/test/test_%: test/test_%.c build/test/common.o build/lib/libremotemap.a
 
 build/test/test_%: test/test_%.sh
 	@install -D -m 755 $< $@
+
+# ---- benchmarks --------------------------------------------------------------
+
+bench_shared := build/bench/bench.o build/bench/walk.o
+benches := $(filter-out $(bench_shared:.o=),\
+	$(patsubst %.c,build/%,$(wildcard bench/*.c)))
+.PHONY: bench benches
+.SECONDARY: $(bench_shared)
+
+# Figures of both kernels, tables and plots: bench/results/
+bench:
+	@scripts/deps bench
+	@$(MAKE) -j$(jobs) module benches
+	@bench/run $(KERNELS)
+	@bench/report bench/results
+
+benches: $(benches)
+
+build/bench/%.o: bench/%.c Makefile
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(flags) -c -o $@ $<
+
+build/bench/%: bench/%.c $(bench_shared) build/lib/libremotemap.a
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(flags) $(LDFLAGS) -o $@ $< \
+		$(bench_shared) build/lib/libremotemap.a
 
 -include $(wildcard build/*/*.d)
 
