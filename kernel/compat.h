@@ -35,9 +35,7 @@ static inline void vm_flags_mod(struct vm_area_struct *vma, vm_flags_t set,
 
 /* 6.3: inode operations take an idmap where they took a user namespace. */
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 3, 0)
-typedef struct user_namespace compat_idmap;
-#else
-typedef struct mnt_idmap compat_idmap;
+#define mnt_idmap user_namespace
 #endif
 
 /*
@@ -101,12 +99,12 @@ static inline bool compat_pmd_mappable(struct folio *folio, bool may_write)
 }
 
 /*
- * 6.15 or so: without pfn_t. 6.12: exported, and the entry is marked special,
+ * 6.17: without pfn_t. 6.12: exported, and the entry is marked special,
  * so that get_user_pages_fast() refuses it. Before, there is no special mark for
  * huge entries: one of device memory is refused as well, unless the page frame
  * is a device's, and these are not (mirror.c).
  */
-#if __has_include(<linux/pfn_t.h>)
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 17, 0)
 #include <linux/huge_mm.h>
 #include <linux/pfn_t.h>
 static inline vm_fault_t compat_insert_pfn_pmd(struct vm_fault *vmf,
@@ -119,7 +117,9 @@ static inline vm_fault_t compat_insert_pfn_pmd(struct vm_fault *vmf,
 				  write);
 #endif
 }
-#define vmf_insert_pfn_pmd(vmf, pfn, write) compat_insert_pfn_pmd(vmf, pfn, write)
+
+#define vmf_insert_pfn_pmd(vmf, pfn, write) \
+	compat_insert_pfn_pmd(vmf, pfn, write)
 #endif
 
 /* 6.6: huge_fault() is told an order; before, one of three sizes. */

@@ -107,7 +107,7 @@ static struct file_system_type context_fs = {
 };
 
 /* Its size is the views', its mode and owner are the context's. */
-static int context_setattr(compat_idmap *idmap, struct dentry *dentry,
+static int context_setattr(struct mnt_idmap *idmap, struct dentry *dentry,
 			   struct iattr *attributes)
 {
 	return -EPERM;

@@ -94,7 +94,7 @@ struct watch {
 	struct mmu_notifier veto;
 	refcount_t refs;
 	wait_queue_head_t wait;
-	spinlock_t lock;
+	spinlock_t lock; /* all that follows */
 	struct context *context;
 	unsigned int zaps;
 	bool released;
@@ -139,8 +139,8 @@ struct context {
 	bool writable;
 	bool ended;
 	wait_queue_head_t poll;
-	struct mutex populate;
-	struct mutex mutex;
+	struct mutex populate; /* table or huge page */
+	struct mutex mutex; /* all that follows */
 	bool locked;
 	unsigned long nr_views;
 	struct maple_tree views;
@@ -171,7 +171,7 @@ struct view {
 };
 
 /* Views a context may have: an invalidation may have to look at each. */
-#define VIEWS_MAX (1UL << 18)
+#define VIEWS_MAX 262144UL
 
 #define CHUNK_PAGES 512UL
 
