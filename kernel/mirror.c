@@ -370,13 +370,18 @@ static vm_fault_t __look_at(struct look *look)
 /* ---- entering -------------------------------------------------------------- */
 
 /*
- * Whether the source's page is its alone and its contents are nowhere else.
- * Called when the look still holds: the page is the source's.
+ * Whether the source's page is its alone, its contents nowhere else, and dirty in
+ * all but name: an anonymous page, swap-backed and not in the swap cache. One
+ * that MADV_FREE gave up may still look so, while it waits to be moved to the
+ * list of what may be dropped; but then that queue has a reference. Called when
+ * the look still holds: the page is the source's.
  */
-static bool page_is_own(struct folio *folio)
+static bool page_is_own(struct folio *folio, unsigned int order)
 {
 	return folio_test_anon(folio) && folio_test_swapbacked(folio) &&
-	       !folio_test_swapcache(folio);
+	       !folio_test_swapcache(folio) &&
+	       (!folio_test_large(folio) || order == PMD_ORDER) &&
+	       folio_ref_count(folio) == 1;
 }
 
 /*
@@ -408,14 +413,17 @@ static bool folio_written(struct folio *folio)
 	return true;
 }
 
-/* Whether this page enters writable, and is marked if so. */
+/* Whether this page enters writable, and is marked if need be. */
 static bool look_enters_writable(const struct look *look, unsigned long index,
 				 struct folio *folio)
 {
-	return look->may_write && look->pfns[index] & HMM_PFN_WRITE &&
-	       ((look->write && index == look->target) ||
-		page_is_own(folio)) &&
-	       folio_written(folio);
+	unsigned long entry = look->pfns[index];
+
+	if (!look->may_write || !(entry & HMM_PFN_WRITE))
+		return false;
+	if (page_is_own(folio, hmm_pfn_to_map_order(entry)))
+		return true;
+	return look->write && index == look->target && folio_written(folio);
 }
 
 /* One page enters. Called with watch->lock and the page-table lock. */
