@@ -183,48 +183,71 @@ TEST_F(move, page_lost_to_a_memory_error_is_a_hole)
 	ASSERT_COHERENT(2);
 }
 
+/* Compaction moves what is low in a zone to where the zone is free above. */
+#define ISLE 8UL
+#define ISLES 512UL
+#define ISLES_SIZE (ISLES * ISLE * PAGE_SIZE)
+
+/* Memory of which every eighth page is there, each the only one around */
+static uint64_t isles_make(struct source *source)
+{
+	uint64_t memory = source_anon(source, ISLES_SIZE, 0);
+	size_t n;
+
+	source_madvise(source, memory, ISLES_SIZE, MADV_NOHUGEPAGE);
+	source_fill(source, memory, ISLES_SIZE, SEED);
+	for (n = 0; n < ISLES; n++)
+		if (source_madvise(source, memory + (n * ISLE + 1) * PAGE_SIZE,
+				   (ISLE - 1) * PAGE_SIZE, MADV_DONTNEED))
+			fatal("madvise in the source failed");
+	return memory;
+}
+
+/* How many of them are elsewhere than before */
+static size_t isles_moved(struct source *source, uint64_t memory,
+			  const uint64_t *before)
+{
+	size_t moved = 0, n;
+
+	for (n = 0; n < ISLES; n++)
+		moved += before[n] !=
+			 frame(source->pid, memory + n * ISLE * PAGE_SIZE);
+	return moved;
+}
+
 TEST_F_TIMEOUT(move, compacted_memory_is_shown_where_it_went, 120)
 {
-	const size_t size = 64UL << 20;
-	uint64_t memory = source_anon(self->source, size, 0), *before;
-	size_t pages = size / PAGE_SIZE, moved = 0, n;
+	uint64_t before[ISLES], memory;
 	struct mirror mirror;
+	size_t n;
 
-	before = calloc(pages, sizeof(*before));
-	ASSERT_NE(NULL, before);
-	source_madvise(self->source, memory, size, MADV_NOHUGEPAGE);
-	source_fill(self->source, memory, size, SEED);
-	/* Seven of eight pages go: what is left is worth compacting. */
-	for (n = 0; n < pages; n += 8)
-		ASSERT_EQ(0, source_madvise(self->source,
-					    memory + (n + 1) * PAGE_SIZE,
-					    7 * PAGE_SIZE, MADV_DONTNEED));
-	mirror = mirror_open(self->source->pid, memory, size,
-			     PROT_READ | PROT_WRITE, PIDFD_MEM_MAP_RESIDENT);
-	for (n = 0; n < pages; n += 8) {
-		before[n] = frame(self->source->pid, memory + n * PAGE_SIZE);
-		ASSERT_WRITES(n, mirror.at + n * PAGE_SIZE);
-	}
+	/* Memory that is low in its zone is what the last compaction freed. */
 	WAIT_FOR(({
 		compact_memory();
-		for (n = 0; n < pages; n += 8)
-			moved += before[n] != frame(self->source->pid,
-						    memory + n * PAGE_SIZE);
-		moved > 0;
+		memory = isles_make(self->source);
+		mirror = mirror_open(self->source->pid, memory, ISLES_SIZE,
+				     PROT_READ | PROT_WRITE,
+				     PIDFD_MEM_MAP_RESIDENT);
+		for (n = 0; n < ISLES; n++) {
+			uint64_t at = n * ISLE * PAGE_SIZE;
+
+			before[n] = frame(self->source->pid, memory + at);
+			ASSERT_WRITES(n, mirror.at + at);
+		}
+		compact_memory();
+		isles_moved(self->source, memory, before) > 0;
 	}));
-	TH_LOG("%zu of %zu pages moved", moved, pages / 8);
 	ASSERT_LT(0, mirror_hits(&mirror));
-	for (n = 0; n < pages; n += 8) {
-		char *at = mirror.at + n * PAGE_SIZE;
+	for (n = 0; n < ISLES; n++) {
+		char *at = mirror.at + n * ISLE * PAGE_SIZE;
 
 		ASSERT_SHOWS(n, at);
-		ASSERT_SHOWS(pattern(SEED, n), at + 8);
+		ASSERT_SHOWS(pattern(SEED, n * ISLE), at + 8);
 		ASSERT_WRITES(n + 1, at);
-		ASSERT_EQ(n + 1,
-			  source_load(self->source, memory + n * PAGE_SIZE));
+		ASSERT_EQ(n + 1, source_load(self->source,
+					     memory + n * ISLE * PAGE_SIZE));
 	}
 	mirror_close(&mirror);
-	free(before);
 }
 
 /* ---- KSM ------------------------------------------------------------------------ */
@@ -542,9 +565,12 @@ TEST_F_TIMEOUT(thp, no_write_is_lost_while_huge_pages_come_and_go, 60)
 				!collapse(self->source, self->memory, THP_SIZE);
 			break;
 		case 2:
+			/* There and back, or there is no mapping to collapse. */
 			source_mprotect(self->source, ADDRESS(turn % THP_PAGES),
 					PAGE_SIZE,
 					PROT_READ | PROT_WRITE | PROT_EXEC);
+			source_mprotect(self->source, ADDRESS(turn % THP_PAGES),
+					PAGE_SIZE, PROT_READ | PROT_WRITE);
 			break;
 		}
 	}
