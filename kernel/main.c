@@ -72,9 +72,10 @@ static void context_evict_inode(struct inode *inode)
 
 	truncate_inode_pages_final(&inode->i_data);
 	clear_inode(inode);
-	views_free(context);
+	/* First out of the sight of invalidations, then freed. */
 	if (context->watch)
 		context_unwatch(context);
+	views_free(context);
 	if (context->mm)
 		mmdrop(context->mm);
 	put_pid(context->pid);

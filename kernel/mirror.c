@@ -754,8 +754,13 @@ int mirror_mmap(struct context *context, struct vm_area_struct *vma)
 			 vma->vm_pgoff + vma_pages(vma) - 1))
 		return -EINVAL;
 
-	vm_flags_mod(vma, VM_PFNMAP | VM_DONTEXPAND | VM_DONTDUMP | VM_DONTCOPY,
-		     VM_MAYEXEC);
+	/*
+	 * VM_IO, for MADV_DOFORK to be refused on all kernels: 6.12's fork copies
+	 * a huge entry that it read without a lock, though a zap may have taken
+	 * it out of the parent meanwhile.
+	 */
+	vm_flags_mod(vma, VM_IO | VM_PFNMAP | VM_DONTEXPAND | VM_DONTDUMP |
+		     VM_DONTCOPY, VM_MAYEXEC);
 	vma->vm_private_data = context;
 	vma->vm_ops = &mirror_ops;
 	return 0;

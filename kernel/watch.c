@@ -234,7 +234,7 @@ int watch_settle(struct watch *watch, unsigned long address,
 
 /* ---- the zap --------------------------------------------------------------- */
 
-/* More views than these are zapped as one range: too much does no harm. */
+/* Where more views meet, all mirrors are zapped: too much does no harm. */
 #define ZAPS 8
 
 /* [first, last] in pages of the map file. */
@@ -266,8 +266,10 @@ static unsigned int __watch_zaps(struct watch *watch, unsigned long first,
 			zaps[nr++] = zap;
 			continue;
 		}
-		zaps[ZAPS - 1].first = min(zaps[ZAPS - 1].first, zap.first);
-		zaps[ZAPS - 1].last = max(zaps[ZAPS - 1].last, zap.last);
+		/* Not to look at each of very many under the lock. */
+		zaps[ZAPS - 1].first = 0;
+		zaps[ZAPS - 1].last = ULONG_MAX - 1;
+		break;
 	}
 	return nr;
 }
@@ -328,8 +330,15 @@ static int watch_invalidate_start(struct mmu_notifier *notifier,
 					  range->end - 1);
 	watch->counters.invalidations += viewed;
 	spin_unlock(&watch->lock);
-	if (!viewed)
+	if (!viewed) {
+		/*
+		 * No view, no mirror; but a view that was removed may have left
+		 * bits. They must not outlive what was mapped here: a mirror
+		 * may come next, and its pages are never noted.
+		 */
+		watch_forget(watch, first, last);
 		return 0;
+	}
 
 	hit = watch_installed(watch, &first, &last);
 	trace_remote_mapping_invalidate(watch, range, hit);
