@@ -101,6 +101,11 @@ build/examples/%: examples/%.c build/lib/libremotemap.so Makefile
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(flags) $(LDFLAGS) -o $@ $< \
 		-Lbuild/lib -lremotemap
 
+build/demo/demo: demo/demo.c build/lib/libremotemap.so Makefile
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(flags) $(LDFLAGS) -o $@ $< \
+		-Lbuild/lib -lremotemap
+
 test: $(tests)
 
 # The harness is the kernel's own; its warnings are its own affair.
