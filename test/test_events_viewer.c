@@ -421,17 +421,20 @@ TEST_F(viewer, many_viewers_of_one_page_see_every_change)
 		if (turn % 5 == 0)
 			DISCARD();
 		source_store(self->source, ADDRESS(2), turn);
-		for (i = 0; i < VIEWERS; i++)
+		for (i = 0; i < VIEWERS; i++) {
 			ASSERT_EQ(sizeof(turn),
 				  write(orders[i][1], &turn, sizeof(turn)));
-		for (i = 0; i < VIEWERS; i++)
+		}
+		for (i = 0; i < VIEWERS; i++) {
 			ASSERT_EQ(1, read(answers[i][0], &byte, 1));
+		}
 		ASSERT_SHOWS(turn, AT(2));
 	}
 	for (i = 0; i < VIEWERS; i++)
 		close(orders[i][1]);
-	for (i = 0; i < VIEWERS; i++)
+	for (i = 0; i < VIEWERS; i++) {
 		ASSERT_EQ(0, child_status(viewer[i]));
+	}
 }
 
 TEST_HARNESS_MAIN

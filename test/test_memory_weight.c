@@ -73,8 +73,9 @@ TEST_F(weight, no_page_is_counted_twice)
 	size_t n;
 
 	LOOK_AND_WRITE();
-	for (n = 0; n < PAGES; n++)
+	for (n = 0; n < PAGES; n++) {
 		ASSERT_EQ(1, page_mapcount(self->source->pid, ADDRESS(n)));
+	}
 }
 
 TEST_F(weight, no_page_moves_or_faults_for_being_looked_at)
@@ -87,8 +88,9 @@ TEST_F(weight, no_page_moves_or_faults_for_being_looked_at)
 	faults = minor_faults(self->source->pid);
 	LOOK_AND_WRITE();
 	ASSERT_EQ(faults, minor_faults(self->source->pid));
-	for (n = 0; n < PAGES; n++)
+	for (n = 0; n < PAGES; n++) {
 		ASSERT_EQ(frames[n], frame(self->source->pid, ADDRESS(n)));
+	}
 }
 
 TEST_F(weight, no_page_flag_remembers_the_viewer)
@@ -103,9 +105,10 @@ TEST_F(weight, no_page_flag_remembers_the_viewer)
 	for (n = 0; n < PAGES; n++)
 		before[n] = page_flags(self->source->pid, ADDRESS(n)) & mask;
 	LOOK_AND_WRITE();
-	for (n = 0; n < PAGES; n++)
+	for (n = 0; n < PAGES; n++) {
 		ASSERT_EQ(before[n],
 			  page_flags(self->source->pid, ADDRESS(n)) & mask);
+	}
 }
 
 /* The amount of memory that nobody uses, in pages, for one of our cgroups */

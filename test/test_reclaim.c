@@ -148,9 +148,10 @@ TEST_F(reclaim, resident_view_leaves_swapped_pages_swapped)
 	ASSERT_HITS(&mirror, ASSERT_PAGED_OUT());
 	for (n = 0; n < PAGES; n++)
 		ASSERT_HOLE(mirror.at + n * PAGE_SIZE);
-	for (n = 0; n < PAGES; n++)
+	for (n = 0; n < PAGES; n++) {
 		ASSERT_NE(0, pagemap(self->source->pid, ADDRESS(n)) &
 				     PAGEMAP_SWAPPED);
+	}
 	/* The other view, without the flag, brings them back for both. */
 	ASSERT_EQ(-1, pattern_differs(self->mirror.at, SIZE, SEED));
 	ASSERT_EQ(-1, pattern_differs(mirror.at, SIZE, SEED));
@@ -255,9 +256,10 @@ TEST_F_TIMEOUT(reclaim, no_write_is_lost_while_pages_go_and_come, 60)
 		source_madvise(self->source, self->memory, SIZE, MADV_PAGEOUT);
 	WAIT_FOR(hammer_rounds(hammer) > 10);
 	hammer_stop(hammer);
-	for (n = 0; n < PAGES; n++)
+	for (n = 0; n < PAGES; n++) {
 		ASSERT_EQ(hammer_count(hammer, n),
 			  source_load(self->source, ADDRESS(n)));
+	}
 	hammer_free(hammer);
 }
 
@@ -277,9 +279,10 @@ TEST_F_TIMEOUT(reclaim, no_write_is_lost_beside_memory_that_is_given_up, 60)
 	}
 	WAIT_FOR(hammer_rounds(hammer) > 10);
 	hammer_stop(hammer);
-	for (n = 0; n < PAGES / 2; n++)
+	for (n = 0; n < PAGES / 2; n++) {
 		ASSERT_EQ(hammer_count(hammer, n),
 			  source_load(self->source, ADDRESS(n)));
+	}
 	hammer_free(hammer);
 }
 

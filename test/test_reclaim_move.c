@@ -93,9 +93,10 @@ TEST_F(move, migrated_process_stays_in_sight)
 		/* From one node to the other, and back */
 		ASSERT_LE(0, syscall(SYS_migrate_pages, self->source->pid, 3,
 				     &nodes[turn % 2], &nodes[!(turn % 2)]));
-		for (n = 0; n < PAGES; n++)
+		for (n = 0; n < PAGES; n++) {
 			ASSERT_EQ(!(turn % 2),
 				  node_of(self->source->pid, ADDRESS(n)));
+		}
 	}
 	ASSERT_LT(0, mirror_hits(&self->mirror));
 	ASSERT_EQ(-1, pattern_differs(self->mirror.at, SIZE, SEED));
@@ -120,10 +121,60 @@ TEST_F_TIMEOUT(move, no_write_is_lost_while_pages_migrate, 60)
 						     ADDRESS(n)));
 	WAIT_FOR(hammer_rounds(hammer) > 10);
 	hammer_stop(hammer);
-	for (n = 0; n < PAGES; n++)
+	for (n = 0; n < PAGES; n++) {
 		ASSERT_EQ(hammer_count(hammer, n),
 			  source_load(self->source, ADDRESS(n)));
+	}
 	hammer_free(hammer);
+}
+
+struct mover {
+	pid_t pid;
+	uint64_t memory;
+	uint64_t seconds;
+};
+
+/* In a process of its own: move all pages to the other node and back. */
+static long keep_moving(void *arg)
+{
+	const struct mover *mover = arg;
+	struct deadline deadline = deadline_in(mover->seconds);
+	uint64_t moves = 0, at;
+	size_t n;
+
+	while (!deadline_passed(&deadline) || moves < PAGES) {
+		for (n = 0; n < PAGES; n++) {
+			at = mover->memory + n * PAGE_SIZE;
+			moves += !node_move(mover->pid, at,
+					    !node_of(mover->pid, at));
+		}
+	}
+	return moves;
+}
+
+TEST_F_TIMEOUT(move, migration_hides_no_resident_page, 60)
+{
+	struct mover mover = { self->source->pid, self->memory, 3 };
+	struct source *other = source_start();
+	struct deadline deadline = deadline_in(3);
+	struct mirror mirror;
+	size_t n;
+
+	if (node_count() < 2)
+		SKIP(return, "one memory node (boot with numa=fake=2)");
+	/* Scans would take pages away too, and that is another test. */
+	text_must_write("/proc/sys/kernel/numa_balancing", "0");
+	mirror = mirror_open(self->source->pid, self->memory, SIZE,
+			     PROT_READ | PROT_WRITE, PIDFD_MEM_MAP_RESIDENT);
+	source_call_begin(other, keep_moving, &mover, sizeof(mover));
+	while (!deadline_passed(&deadline))
+		for (n = 0; n < PAGES; n++)
+			ASSERT_SHOWS(pattern(SEED, n),
+				     mirror.at + n * PAGE_SIZE);
+	ASSERT_LT(0, source_finish(other));
+	ASSERT_LT(0, mirror_hits(&mirror));
+	mirror_close(&mirror);
+	source_end(other);
 }
 
 TEST_F(move, page_taken_offline_is_shown_where_it_went)
@@ -226,8 +277,7 @@ TEST_F_TIMEOUT(move, compacted_memory_is_shown_where_it_went, 120)
 		compact_memory();
 		memory = isles_make(self->source);
 		mirror = mirror_open(self->source->pid, memory, ISLES_SIZE,
-				     PROT_READ | PROT_WRITE,
-				     PIDFD_MEM_MAP_RESIDENT);
+				     PROT_READ | PROT_WRITE, 0);
 		for (n = 0; n < ISLES; n++) {
 			uint64_t at = n * ISLE * PAGE_SIZE;
 
@@ -304,11 +354,13 @@ TEST_F(ksm, reading_does_not_unmerge)
 {
 	size_t n;
 
-	for (n = 0; n < KSM_PAGES; n++)
+	for (n = 0; n < KSM_PAGES; n++) {
 		ASSERT_TRUE(merged(self, n));
+	}
 	ASSERT_EQ(-1, pattern_differs(self->mirror.at, KSM_SIZE, SEED));
-	for (n = 0; n < KSM_PAGES; n++)
+	for (n = 0; n < KSM_PAGES; n++) {
 		ASSERT_TRUE(merged(self, n));
+	}
 }
 
 TEST_F(ksm, write_of_the_viewer_unmerges_that_page)
@@ -576,9 +628,10 @@ TEST_F_TIMEOUT(thp, no_write_is_lost_while_huge_pages_come_and_go, 60)
 	}
 	WAIT_FOR(hammer_rounds(hammer) > 10);
 	hammer_stop(hammer);
-	for (n = 0; n < THP_PAGES; n++)
+	for (n = 0; n < THP_PAGES; n++) {
 		ASSERT_EQ(hammer_count(hammer, n),
 			  source_load(self->source, ADDRESS(n)));
+	}
 	hammer_free(hammer);
 }
 
@@ -603,9 +656,10 @@ TEST_F_TIMEOUT(thp, no_write_is_lost_while_children_come_and_go, 60)
 	}
 	WAIT_FOR(hammer_rounds(hammer) > 10);
 	hammer_stop(hammer);
-	for (n = 0; n < THP_PAGES; n++)
+	for (n = 0; n < THP_PAGES; n++) {
 		ASSERT_EQ(hammer_count(hammer, n),
 			  source_load(self->source, ADDRESS(n)));
+	}
 	hammer_free(hammer);
 }
 
@@ -635,8 +689,9 @@ TEST_F(thp, huge_zero_page_is_never_written)
 	ASSERT_SHOWS(0, mirror.at + 101 * PAGE_SIZE);
 	source_store(self->source, memory + 101 * PAGE_SIZE, 23);
 	ASSERT_SHOWS(23, mirror.at + 101 * PAGE_SIZE);
-	for (n = 0; n < 512; n++)
+	for (n = 0; n < 512; n++) {
 		ASSERT_EQ(0, source_load(other, others + n * PAGE_SIZE));
+	}
 	mirror_close(&mirror);
 	source_end(other);
 }
@@ -676,39 +731,79 @@ static uint64_t vmstat(const char *key)
 	return found;
 }
 
-TEST_F_TIMEOUT(move, numa_hints_stop_neither_side, 60)
+/* Have the kernel take pages away all the time, to see who misses them. */
+static bool numa_hints_start(void)
 {
 	const char *knob = "/sys/kernel/debug/sched/numa_balancing/";
-	uint64_t range[3] = { self->memory, SIZE, 6 };
-	uint64_t before = vmstat("numa_pte_updates");
-	struct hammer *hammer;
 	char path[128];
-	size_t n;
 
 	if (node_count() < 2 ||
 	    text_write("/proc/sys/kernel/numa_balancing", "1"))
-		SKIP(return, "no NUMA balancing (boot with numa=fake=2)");
+		return false;
 	snprintf(path, sizeof(path), "%sscan_delay_ms", knob);
 	text_must_write(path, "1");
 	snprintf(path, sizeof(path), "%sscan_period_min_ms", knob);
 	text_must_write(path, "20");
 	snprintf(path, sizeof(path), "%sscan_period_max_ms", knob);
 	text_must_write(path, "100");
+	return true;
+}
+
+static void numa_hints_stop(void)
+{
+	text_must_write("/proc/sys/kernel/numa_balancing", "0");
+}
+
+TEST_F_TIMEOUT(move, numa_hints_stop_neither_side, 60)
+{
+	uint64_t range[3] = { self->memory, SIZE, 4 };
+	uint64_t before = vmstat("numa_pte_updates");
+	struct hammer *hammer;
+	size_t n;
+
+	if (!numa_hints_start())
+		SKIP(return, "no NUMA balancing (boot with numa=fake=2)");
 	for (n = 0; n < PAGES; n++)
 		node_move(self->source->pid, ADDRESS(n), n % 2);
 	/* The viewer counts in the first word of each page, the source in the
-	 * second, while the kernel takes pages away to see who misses them.
+	 * second.
 	 */
 	hammer = hammer_start(self->mirror.at, PAGES);
 	source_call_begin(self->source, be_busy, range, sizeof(range));
 	ASSERT_EQ(0, source_finish(self->source));
 	hammer_stop(hammer);
-	text_must_write("/proc/sys/kernel/numa_balancing", "0");
+	numa_hints_stop();
 	ASSERT_LT(before, vmstat("numa_pte_updates"));
-	for (n = 0; n < PAGES; n++)
+	for (n = 0; n < PAGES; n++) {
 		ASSERT_EQ(hammer_count(hammer, n),
 			  source_load(self->source, ADDRESS(n)));
+	}
 	hammer_free(hammer);
+}
+
+TEST_F_TIMEOUT(move, numa_hints_hide_no_resident_page, 60)
+{
+	uint64_t range[3] = { self->memory, SIZE, 4 };
+	uint64_t before = vmstat("numa_pte_updates"), value;
+	struct deadline deadline = deadline_in(4);
+	struct mirror mirror;
+	size_t n;
+
+	if (!numa_hints_start())
+		SKIP(return, "no NUMA balancing (boot with numa=fake=2)");
+	mirror = mirror_open(self->source->pid, self->memory, SIZE,
+			     PROT_READ | PROT_WRITE, PIDFD_MEM_MAP_RESIDENT);
+	source_call_begin(self->source, be_busy, range, sizeof(range));
+	/* Such a page is in memory, and so never a hole. */
+	while (!deadline_passed(&deadline))
+		for (n = 0; n < PAGES; n++) {
+			ASSERT_EQ(0, touch_read(mirror.at + n * PAGE_SIZE,
+						&value));
+		}
+	ASSERT_EQ(0, source_finish(self->source));
+	numa_hints_stop();
+	ASSERT_LT(before, vmstat("numa_pte_updates"));
+	mirror_close(&mirror);
 }
 
 TEST_HARNESS_MAIN

@@ -210,9 +210,10 @@ TEST_F(ring, all_discard_at_once)
 		all_fill(self);
 		look_around(_metadata, self);
 		all_do(self, SYS_madvise, discard);
-		for (i = 0; i < self->length; i++)
+		for (i = 0; i < self->length; i++) {
 			ASSERT_EQ(0,
 				  source_load(self->member[i], BASE + STRIDE));
+		}
 	}
 }
 
@@ -232,10 +233,11 @@ TEST_F(ring, all_unmap_and_map_at_once)
 	for (turn = 0; turn < 5; turn++) {
 		look_around(_metadata, self);
 		all_do(self, SYS_munmap, unmap);
-		for (i = 0; i < self->length; i++)
+		for (i = 0; i < self->length; i++) {
 			ASSERT_EQ(SIGBUS,
 				  source_try_load(self->member[i],
 						  BASE + STRIDE, &value));
+		}
 		all_do(self, SYS_mmap, map);
 		all_fill(self);
 	}
@@ -275,10 +277,12 @@ TEST_F(ring, all_exit_at_once)
 	look_around(_metadata, self);
 	for (i = 0; i < self->length; i++)
 		source_syscall_begin(self->member[i], SYS_exit_group, code);
-	for (i = 0; i < self->length; i++)
+	for (i = 0; i < self->length; i++) {
 		ASSERT_EQ(0, source_reap(self->member[i]));
-	for (i = 0; i < self->length; i++)
+	}
+	for (i = 0; i < self->length; i++) {
 		ASSERT_EQ(1, counter(self->map[i], "ended"));
+	}
 }
 
 TEST_F(ring, all_are_killed_at_once)
@@ -286,10 +290,12 @@ TEST_F(ring, all_are_killed_at_once)
 	size_t i;
 
 	look_around(_metadata, self);
-	for (i = 0; i < self->length; i++)
+	for (i = 0; i < self->length; i++) {
 		ASSERT_EQ(0, kill(self->member[i]->pid, SIGKILL));
-	for (i = 0; i < self->length; i++)
+	}
+	for (i = 0; i < self->length; i++) {
 		ASSERT_EQ(SIGKILL, WTERMSIG(source_reap(self->member[i])));
+	}
 }
 
 TEST_F(ring, one_leaves_and_the_rest_goes_on)
@@ -366,10 +372,12 @@ TEST_F_TIMEOUT(ring, all_do_everything_at_once, 60)
 	for (i = 0; i < self->length; i++)
 		source_call_begin(self->member[i], churn, &seconds,
 				  sizeof(seconds));
-	for (member = 0; member < self->length; member++)
+	for (member = 0; member < self->length; member++) {
 		EXPECT_EQ(0, source_finish(self->member[member]));
-	for (i = 0; i < self->length; i++)
+	}
+	for (i = 0; i < self->length; i++) {
 		ASSERT_LT(0, HITS(i));
+	}
 }
 
 TEST_HARNESS_MAIN
