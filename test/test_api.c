@@ -287,7 +287,7 @@ struct larger_open {
 	uint64_t tail;
 };
 
-static struct pidfd_mem_open open_of(FIXTURE_DATA(device) * self, int oflags)
+static struct pidfd_mem_open open_of(FIXTURE_DATA(device) *self, int oflags)
 {
 	struct pidfd_mem_open order = {
 		.size = sizeof(order),
@@ -686,7 +686,7 @@ FIXTURE_TEARDOWN(context)
 }
 
 /* A view of one page that nothing is wrong with */
-static struct pidfd_mem_map good_view(FIXTURE_DATA(context) * self)
+static struct pidfd_mem_map good_view(FIXTURE_DATA(context) *self)
 {
 	return (struct pidfd_mem_map){
 		.address = self->memory,
@@ -696,7 +696,7 @@ static struct pidfd_mem_map good_view(FIXTURE_DATA(context) * self)
 }
 
 /* Which page of the source shows at the offset, or -1; a page shows nothing */
-static long page_shown(FIXTURE_DATA(context) * self, uint64_t offset)
+static long page_shown(FIXTURE_DATA(context) *self, uint64_t offset)
 {
 	uint64_t value = 0;
 	int signal, page;

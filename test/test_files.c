@@ -567,7 +567,7 @@ static bool sleeps_in(pid_t pid, long nr)
 
 /* Sleepers on all three files, in both calls, woken by what the source does */
 static void expect_wake(struct __test_metadata *_metadata,
-			FIXTURE_DATA(files) * self,
+			FIXTURE_DATA(files) *self,
 			void (*end)(struct source *source))
 {
 	const int fds[] = { self->ctrl, self->map, self->identity };

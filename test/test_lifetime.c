@@ -56,7 +56,7 @@ static char *map_pages(int fd, int count, int prot)
 	return at;
 }
 
-static void open_view(FIXTURE_DATA(lifetime) * self, int *ctrl, int *map)
+static void open_view(FIXTURE_DATA(lifetime) *self, int *ctrl, int *map)
 {
 	int error = context_open(self->source->pid, O_RDWR, 0, ctrl, map);
 
@@ -67,7 +67,7 @@ static void open_view(FIXTURE_DATA(lifetime) * self, int *ctrl, int *map)
 }
 
 /* The source has other pages there. */
-static void renew(FIXTURE_DATA(lifetime) * self, uint64_t seed)
+static void renew(FIXTURE_DATA(lifetime) *self, uint64_t seed)
 {
 	source_munmap(self->source, self->memory, SIZE);
 	source_mmap(self->source, self->memory, SIZE, PROT_READ | PROT_WRITE,
@@ -207,7 +207,7 @@ static void order_of(int n, int order[4])
 
 enum { MEM, CTRL, MAP, MIRROR };
 
-static struct pidfd_mem_open open_parts(FIXTURE_DATA(lifetime) * self)
+static struct pidfd_mem_open open_parts(FIXTURE_DATA(lifetime) *self)
 {
 	struct pidfd_mem_open parts = {
 		.size = sizeof(parts),
@@ -282,41 +282,52 @@ static long slab_objects(const char *cache)
 	return objects;
 }
 
-static void cycle(FIXTURE_DATA(lifetime) * self, int mem_fd)
+#define PARTS 4
+
+/* A context with a few views, 2 MiB apart in the source, and a mirror of all */
+static void cycle(struct source *source, uint64_t memory, int mem_fd)
 {
-	struct pidfd_mem_open parts = { .size = sizeof(parts),
-					.mem_fd = mem_fd };
-	int device = device_open(O_RDWR);
+	struct pidfd_mem_open parts = {
+		.size = sizeof(parts),
+		.mem_fd = mem_fd,
+	};
+	int device = device_open(O_RDWR), part;
 	uint64_t value;
 	char *at;
 
-	if (ioctl(device, PIDFD_MEM_OPEN, &parts) ||
-	    view_add(parts.ctrl_fd, self->memory, 0, SIZE, 0))
+	if (ioctl(device, PIDFD_MEM_OPEN, &parts))
 		fatal("no context: %m");
-	at = map_pages(parts.map_fd, PAGES, PROT_READ | PROT_WRITE);
-	if (touch_read(at, &value) || value != pattern(SEED, 0))
-		fatal("a wrong page");
-	munmap(at, SIZE);
+	for (part = 0; part < PARTS; part++)
+		if (view_add(parts.ctrl_fd, memory + part * PMD_SIZE,
+			     part * PAGE_SIZE, PAGE_SIZE, 0))
+			fatal("no view of process %d", source->pid);
+	at = map_pages(parts.map_fd, PARTS, PROT_READ | PROT_WRITE);
+	for (part = 0; part < PARTS; part++)
+		if (touch_read(at + part * PAGE_SIZE, &value) ||
+		    value != (uint64_t)part)
+			fatal("a wrong page");
+	munmap(at, PARTS * PAGE_SIZE);
 	close(parts.ctrl_fd);
 	close(parts.map_fd);
 	close(device);
 }
 
-#define CYCLES 2000
-/* 50 bytes a context */
-#define CYCLES_KIB 98
+#define CYCLES 1500
+/* 68 bytes a context, 17 a view */
+#define CYCLES_KIB 100
 
 /* Whether that many contexts leave the kernel's memory as it was. What they
  * free is free after a while.
  */
-static bool cycles_leave_nothing(FIXTURE_DATA(lifetime) * self, int mem_fd)
+static bool cycles_leave_nothing(struct source *source, uint64_t memory,
+				 int mem_fd)
 {
 	uint64_t before = slab_kib();
 	struct deadline deadline;
 	int i;
 
 	for (i = 0; i < CYCLES; i++)
-		cycle(self, mem_fd);
+		cycle(source, memory, mem_fd);
 	WAIT_FOR(!module_references());
 	deadline = deadline_in(2);
 	while (slab_kib() > before + CYCLES_KIB) {
@@ -330,10 +341,13 @@ static bool cycles_leave_nothing(FIXTURE_DATA(lifetime) * self, int mem_fd)
 /* Caches grow to what is in use at the most, and then stay: a leak grows on. */
 TEST_F(lifetime, thousands_of_contexts_leave_nothing)
 {
+	uint64_t memory = source_anon(self->source, PARTS * PMD_SIZE, 0);
 	int mem_fd = mem_open(self->source->pid, O_RDWR);
-	int tries = 6;
+	int part, tries = 6;
 
-	while (tries && !cycles_leave_nothing(self, mem_fd))
+	for (part = 0; part < PARTS; part++)
+		source_store(self->source, memory + part * PMD_SIZE, part);
+	while (tries && !cycles_leave_nothing(self->source, memory, mem_fd))
 		tries--;
 	EXPECT_LT(0, tries);
 }
@@ -366,7 +380,7 @@ TEST_F(lifetime, hundreds_of_sources_leave_nothing)
 	WAIT_FOR(slab_objects("mm_struct") < before + 100);
 }
 
-static int hold_many(FIXTURE_DATA(lifetime) * self, int ready)
+static int hold_many(FIXTURE_DATA(lifetime) *self, int ready)
 {
 	int ctrl, map, i;
 	uint64_t value;
@@ -407,7 +421,7 @@ TEST_F(lifetime, killed_viewer_leaves_nothing)
 #define MANY 10000
 
 static void add_many(struct __test_metadata *_metadata,
-		     FIXTURE_DATA(lifetime) * self, int ctrl)
+		     FIXTURE_DATA(lifetime) *self, int ctrl)
 {
 	int i;
 
@@ -539,7 +553,7 @@ static void expect_as_modelled(struct __test_metadata *_metadata,
 
 /* One random call, to the module and to the model */
 static void random_call(struct __test_metadata *_metadata,
-			FIXTURE_DATA(lifetime) * self, struct model *model,
+			FIXTURE_DATA(lifetime) *self, struct model *model,
 			int ctrl)
 {
 	int offset = random_below(PAGES);

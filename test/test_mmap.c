@@ -688,7 +688,7 @@ TEST_F(mirror, replaces_another_mapping)
 
 /* The mirror shows every page, and the source has them still. */
 static void expect_unharmed(struct __test_metadata *_metadata,
-			    FIXTURE_DATA(mirror) * self, const char *at,
+			    FIXTURE_DATA(mirror) *self, const char *at,
 			    const char *after)
 {
 	int page;
