@@ -539,8 +539,8 @@ TEST_F_TIMEOUT(race, viewers_are_killed_while_they_look, 120)
 			char *at = mirror_again(&self->mirror,
 						PROT_READ | PROT_WRITE);
 
-			viewers_start(at, 4, true, false);
-			pause();
+			if (viewers_start(at, 4, true, false))
+				pause();
 			_exit(0);
 		}
 		deadline_nap();

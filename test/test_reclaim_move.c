@@ -268,8 +268,8 @@ static size_t isles_moved(struct source *source, uint64_t memory,
 
 TEST_F_TIMEOUT(move, compacted_memory_is_shown_where_it_went, 120)
 {
-	uint64_t before[ISLES], memory;
-	struct mirror mirror;
+	uint64_t before[ISLES], memory = 0;
+	struct mirror mirror = { .map = -1 };
 	size_t n;
 
 	/* Memory that is low in its zone is what the last compaction freed. */
