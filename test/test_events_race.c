@@ -539,8 +539,11 @@ TEST_F_TIMEOUT(race, viewers_are_killed_while_they_look, 120)
 			char *at = mirror_again(&self->mirror,
 						PROT_READ | PROT_WRITE);
 
-			if (viewers_start(at, 4, true, false))
-				pause();
+			struct viewer *viewers =
+				viewers_start(at, 4, true, false);
+
+			pause();
+			viewers_end(viewers, 4);
 			_exit(0);
 		}
 		deadline_nap();
