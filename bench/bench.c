@@ -67,9 +67,19 @@ u64 now(void)
 
 /* ---- figures ----------------------------------------------------------------- */
 
-int rounds(void)
+void rest(void)
 {
-	return checking ? 1 : ROUNDS;
+	/* The clock of instructions leaps while nothing runs. */
+	if (!strcmp(unit, "instructions"))
+		sleep(6);
+}
+
+bool round_begin(int round)
+{
+	if (round >= (checking ? 1 : ROUNDS))
+		return false;
+	rest();
+	return true;
 }
 
 void figure_add(struct figure *figure, int round, double value)

@@ -56,9 +56,16 @@ struct figure {
 	double value[ROUNDS];
 };
 
-/* A loop over rounds: the first, -1, warms up; figure_add() drops its value. */
-int rounds(void);
-#define for_each_round(round) for (int round = -1; round < rounds(); round++)
+/*
+ * A loop over rounds: the first, -1, warms up; figure_add() drops its value. Before
+ * each the machine rests, if that takes no time.
+ */
+#define for_each_round(round) for (int round = -1; round_begin(round); round++)
+bool round_begin(int round);
+/* Let the kernel do what it has put off, such as freeing what RCU readers may
+ * still see: it would be done, and counted, while something is measured.
+ */
+void rest(void);
 void figure_add(struct figure *figure, int round, double value);
 
 /*

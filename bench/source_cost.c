@@ -113,7 +113,7 @@ static void measure(const struct parts *sizes, u64 call)
 	};
 	rounds_of(&hot, &source, &parts, call, &way);
 	if (counter(mirror.map, "invalidations_hit") <
-	    (rounds() + 1) * (parts.size / call))
+	    (hot.nr + 1) * (parts.size / call))
 		fatal("not all discarded pages were in the mirror");
 	print(&without, "source_idle", "none", call);
 	print(&idle, "source_idle", "mirror", call);

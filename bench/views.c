@@ -92,17 +92,21 @@ static void measure(const struct context *context)
 	for_each_round(round) {
 		choose(context, view);
 		touch(context, view, SAMPLES);
+		rest();
 		took = touch(context, view, SAMPLES);
 		figure_add(&fault, round, (double)took / SAMPLES);
 
+		rest();
 		begin = now();
 		for (i = context->views; i < context->views + SAMPLES; i++)
 			add(context, i);
 		figure_add(&add_one, round, (double)(now() - begin) / SAMPLES);
 		for (i = 0; i < SAMPLES; i++)
 			view[i] = context->views + i;
+		rest();
 		took = touch(context, view, SAMPLES);
 		figure_add(&first, round, (double)took / SAMPLES);
+		rest();
 		begin = now();
 		for (i = context->views; i < context->views + SAMPLES; i++)
 			remove_(context, i);
