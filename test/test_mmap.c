@@ -899,54 +899,16 @@ TEST_F(mirror, is_not_inherited)
 	EXPECT_EQ(1, load_byte(at));
 }
 
-struct inherited {
-	struct source *source;
-	uint64_t memory;
-	int ctrl;
-	char *at;
-};
-
-/* In the child: what the source and the views do shows in its copy too. */
-static int follow(void *argument)
+TEST_F(mirror, is_not_inherited_after_madvise_either)
 {
-	struct inherited *inherited = argument;
-	struct source *source = inherited->source;
-	char *at = inherited->at;
-	uint64_t value;
+	char *at = map_or_die(self->map, 0, PAGES, PROT_READ | PROT_WRITE);
 
-	if (touch_read(at, &value) || value != 1)
-		return 1;
-	/* Another page is there. */
-	source_munmap(source, inherited->memory, PAGE_SIZE);
-	source_mmap(source, inherited->memory, PAGE_SIZE,
-		    PROT_READ | PROT_WRITE,
-		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
-	source_store(source, inherited->memory, 2);
-	if (touch_read(at, &value) || value != 2)
-		return 2;
-	if (touch_write(at, 3) || source_load(source, inherited->memory) != 3)
-		return 3;
-	if (view_remove(inherited->ctrl, 0, SIZE) ||
-	    touch_read(at, &value) != SIGBUS)
-		return 4;
-	return 0;
-}
-
-TEST_F(mirror, inherited_after_all_is_coherent)
-{
-	struct inherited inherited = {
-		.source = self->source,
-		.memory = self->memory,
-		.ctrl = self->ctrl,
-		.at = map_or_die(self->map, 0, PAGES, PROT_READ | PROT_WRITE),
-	};
-
-	ASSERT_EQ(0, touch_write(inherited.at, 1));
-	if (madvise(inherited.at, SIZE, MADV_DOFORK))
-		SKIP(return, "this kernel refuses MADV_DOFORK here");
-	EXPECT_EQ(0, in_child(follow, &inherited));
-	/* And the parent's own was not left behind. */
-	EXPECT_EQ(-SIGBUS, shown(inherited.at));
+	ASSERT_EQ(0, touch_write(at, 1));
+	EXPECT_EQ(EINVAL, ERROR_OF(madvise(at, SIZE, MADV_DOFORK)));
+	EXPECT_EQ(EINVAL, ERROR_OF(madvise(at, PAGE_SIZE, MADV_DOFORK)));
+	EXPECT_TRUE(has_flag(at, " dc "));
+	EXPECT_EQ(128 + SIGSEGV, in_child(load_byte, at));
+	EXPECT_EQ(1, load_byte(at));
 }
 
 /* ---- system calls that are given a mirror ---------------------------------------- */
