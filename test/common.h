@@ -268,6 +268,8 @@ void disk_unmount(void);
  */
 const char *dax_mount(void);
 void drop_caches(void);
+/* Have pages leave the processors' own lists for the LRU, where reclaim looks. */
+void lru_drain(void);
 void compact_memory(void);
 /* Let ksmd run until it has been over all memory twice. */
 void ksm_run(void);

@@ -321,60 +321,38 @@ TEST_F(viewer, mirrors_are_not_inherited)
 	ASSERT_SHOWS(pattern(SEED, 2), AT(2));
 }
 
-/* The viewer's child looks at both pages and writes to one of them, each step
- * after a byte from the test; a byte answers.
- */
-static void inheritor(char *page2, char *page3, int orders, int answers)
+TEST_F(viewer, mirrors_are_not_inherited_on_demand_either)
 {
 	uint64_t value;
-	char byte;
-
-	if (touch_read(page2, &value) || value != 22)
-		_exit(1);
-	if (touch_read(page3, &value) || value != pattern(SEED, 3))
-		_exit(2);
-	if (write(answers, "x", 1) != 1 || read(orders, &byte, 1) != 1)
-		_exit(3);
-	if (touch_read(page2, &value) || value != 0)
-		_exit(4);
-	if (touch_read(page3, &value) || value != 33)
-		_exit(5);
-	if (touch_write(page2, 24))
-		_exit(6);
-	if (write(answers, "x", 1) != 1 || read(orders, &byte, 1) != 1)
-		_exit(7);
-	_exit(touch_read(page2, &value) == SIGBUS ? 0 : 8);
-}
-
-TEST_F(viewer, inherited_on_demand_a_mirror_is_as_coherent)
-{
-	int orders[2], answers[2];
 	pid_t child;
-	char byte;
 
-	if (madvise(self->mirror.at, SIZE, MADV_DOFORK))
-		SKIP(return, "this kernel refuses MADV_DOFORK on a mirror");
-	ASSERT_EQ(0, pipe(orders));
-	ASSERT_EQ(0, pipe(answers));
-	ASSERT_WRITES(22, AT(2));
+	ASSERT_EQ(-1, madvise(self->mirror.at, SIZE, MADV_DOFORK));
+	ASSERT_EQ(EINVAL, errno);
 	child = fork();
 	if (!child)
-		inheritor(AT(2), AT(3), orders[0], answers[1]);
-	close(answers[1]);
-	ASSERT_EQ(1, read(answers[0], &byte, 1));
-	/* Nothing of the parent's mirror is left: the child's must be found. */
-	ASSERT_EQ(0, munmap(self->mirror.at, SIZE));
-	ASSERT_EQ(0, source_madvise(self->source, ADDRESS(2), PAGE_SIZE,
-				    MADV_DONTNEED));
-	ASSERT_EQ(0, source_madvise(self->source, ADDRESS(3), PAGE_SIZE,
-				    MADV_DONTNEED));
-	source_store(self->source, ADDRESS(3), 33);
-	ASSERT_EQ(1, write(orders[1], "x", 1));
-	ASSERT_EQ(1, read(answers[0], &byte, 1));
-	ASSERT_EQ(24, source_load(self->source, ADDRESS(2)));
-	source_kill(self->source);
-	ASSERT_EQ(1, write(orders[1], "x", 1));
+		_exit(touch_read(AT(2), &value));
+	ASSERT_EQ(SIGSEGV, child_status(child));
+	ASSERT_SHOWS(pattern(SEED, 2), AT(2));
+}
+
+TEST_F(viewer, child_maps_the_inherited_file_anew)
+{
+	uint64_t value;
+	pid_t child = fork();
+
+	if (!child) {
+		char *at = mirror_again(&self->mirror, PROT_READ | PROT_WRITE);
+
+		if (touch_read(at + 2 * PAGE_SIZE, &value) ||
+		    value != pattern(SEED, 2))
+			_exit(1);
+		_exit(touch_write(at + 2 * PAGE_SIZE, 22));
+	}
 	ASSERT_EQ(0, child_status(child));
+	ASSERT_SHOWS(22, AT(2));
+	ASSERT_EQ(22, source_load(self->source, ADDRESS(2)));
+	DISCARD();
+	ASSERT_SHOWS(0, AT(2));
 }
 
 /* ---- several viewers ---------------------------------------------------------------- */
