@@ -18,6 +18,7 @@
  * comes to pfn_mkwrite. An anonymous page that the source itself may write now
  * is the exception: it is the source's alone.
  */
+#include <linux/delay.h>
 #include <linux/file.h>
 #include <linux/hmm.h>
 #include <linux/hash.h>
@@ -56,7 +57,6 @@ static_assert(CHUNK_PAGES == 1UL << PMD_ORDER);
  * @room: for how many pages @pfns has room
  * @chunk: holds the bits of all of the window
  * @since: what of the source's invalidations had ended before the look
- * @last: there will be no further look without waiting
  * @entered: how many pages entered the mirror
  * @barred: something that is no page is in the viewer's page table
  * @few: room for @pfns of a window of the default size
@@ -75,7 +75,6 @@ struct look {
 	unsigned long room;
 	struct chunk *chunk;
 	unsigned long since;
-	bool last;
 	unsigned int entered;
 	bool barred;
 	unsigned long few[WINDOW_PAGES];
@@ -204,6 +203,56 @@ static vm_fault_t failure_take(struct watch *watch, unsigned long address)
 }
 
 /*
+ * A page that is in memory though HMM calls it absent: one with a NUMA hint. It is
+ * read as HMM reads, to be checked by the watch; nothing is faulted in. Called
+ * with the source's mmap_lock and its right to read checked: FOLL_FORCE is for
+ * kernels before 6.6, which otherwise heed the hint.
+ */
+static bool resident_peek(struct mm_struct *mm, unsigned long address,
+			  unsigned long *entry)
+{
+	struct page *page;
+
+	if (get_user_pages_remote(mm, address & PAGE_MASK, 1,
+				  FOLL_NOFAULT | FOLL_FORCE, &page, NULL) != 1)
+		return false;
+	*entry = page_to_pfn(page) | HMM_PFN_VALID;
+	put_page(page);
+	return true;
+}
+
+static bool resident_now(struct mm_struct *mm, unsigned long address)
+{
+	struct vm_area_struct *vma = vma_lookup(mm, address);
+	unsigned long entry;
+
+	return vma && source_may_read(vma) &&
+	       resident_peek(mm, address, &entry);
+}
+
+/*
+ * A page that migrates is away for a moment, and cannot be told from one that is
+ * swapped out: before it is called a hole, see for some milliseconds whether it
+ * comes back. Called with no lock.
+ */
+static vm_fault_t resident_wait(struct mm_struct *mm, unsigned long address)
+{
+	unsigned int delay_us;
+	bool there;
+
+	for (delay_us = 50; delay_us <= 1600; delay_us *= 2) {
+		if (mmap_read_lock_killable(mm))
+			return VM_FAULT_RETRY;
+		there = resident_now(mm, address);
+		mmap_read_unlock(mm);
+		if (there)
+			return 0;
+		usleep_range(delay_us, 2 * delay_us);
+	}
+	return VM_FAULT_SIGBUS;
+}
+
+/*
  * Called with no lock, with mm_users of the source held: wait until it is not
  * in the midst of changing the page, and, if it may be made to, has the page.
  */
@@ -219,13 +268,9 @@ static vm_fault_t source_wait_for(const struct look *look,
 	if (watch_settle(look->view->context->watch, look->address,
 			 interruptible))
 		return VM_FAULT_RETRY;
-	if (!(look->view->flags & PIDFD_MEM_MAP_RESIDENT))
-		return source_fault(look->mm, look->address, look->write,
-				    flags);
-	/* Only its lock may have been busy. */
-	if (!mmap_read_lock_killable(look->mm))
-		mmap_read_unlock(look->mm);
-	return 0;
+	if (look->view->flags & PIDFD_MEM_MAP_RESIDENT)
+		return resident_wait(look->mm, look->address);
+	return source_fault(look->mm, look->address, look->write, flags);
 }
 
 /*
@@ -307,19 +352,23 @@ static bool look_suffices(const struct look *look)
  */
 static vm_fault_t look_fault(struct look *look, struct vm_area_struct *source)
 {
+	bool resident = look->view->flags & PIDFD_MEM_MAP_RESIDENT;
+	unsigned long *entry = &look->pfns[look->target];
 	vm_fault_t ret;
 
-	/*
-	 * To break copy-on-write is a fault of the source too. An entry may be
-	 * out for a moment while the core changes it: see if it comes back.
-	 */
-	if (look->view->flags & PIDFD_MEM_MAP_RESIDENT)
-		return look->last ? VM_FAULT_SIGBUS : LOOK_AGAIN;
+	if (resident && !(*entry & HMM_PFN_VALID) &&
+	    resident_peek(look->mm, look->address, entry) && !look->write)
+		return 0;
+	/* To break copy-on-write is a fault of the source too. */
+	if (resident && *entry & HMM_PFN_VALID)
+		return VM_FAULT_SIGBUS;
 	if (look->vmf->flags & FAULT_FLAG_TRIED) {
 		ret = failure_take(look->view->context->watch, look->address);
 		if (ret)
 			return ret;
 	}
+	if (resident)
+		return LOOK_WAIT;
 	if (!source_is_prompt(source))
 		return LOOK_WAIT;
 	ret = handle_mm_fault(source, look->address,
@@ -362,8 +411,12 @@ static vm_fault_t __look_at(struct look *look)
 
 	if (look->pfns[look->target] & HMM_PFN_ERROR)
 		return VM_FAULT_SIGBUS;
-	if (!look_suffices(look))
-		return look_fault(look, source);
+	if (!look_suffices(look)) {
+		vm_fault_t ret = look_fault(look, source);
+
+		if (ret)
+			return ret;
+	}
 	return pfn_is_ram(look->pfns[look->target]) ? 0 : VM_FAULT_SIGBUS;
 }
 
@@ -596,7 +649,6 @@ static vm_fault_t look_at(struct look *look)
 	int looks;
 
 	for (looks = 1; looks <= LOOKS_MAX; looks++) {
-		look->last = looks == LOOKS_MAX;
 		look->since = watch_begin(look->view->context->watch);
 		if (!mmap_read_trylock(look->mm))
 			break;
