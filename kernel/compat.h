@@ -122,6 +122,12 @@ static inline vm_fault_t compat_insert_pfn_pmd(struct vm_fault *vmf,
 	compat_insert_pfn_pmd(vmf, pfn, write)
 #endif
 
+/* 7.1: zap_vma_ptes() under another name. */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(7, 1, 0)
+#define zap_special_vma_range(vma, address, size) \
+	zap_vma_ptes(vma, address, size)
+#endif
+
 /* 6.6: huge_fault() is told an order; before, one of three sizes. */
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 6, 0)
 #define compat_define_huge_fault(name)					\

@@ -45,6 +45,8 @@ static struct inode *context_alloc_inode(struct super_block *sb)
 	memset_startat(context, 0, mm);
 	init_waitqueue_head(&context->poll);
 	mutex_init(&context->populate);
+	init_rwsem(&context->mirrors_lock);
+	context->mirrors = RB_ROOT_CACHED;
 	mutex_init(&context->mutex);
 	mt_init_flags(&context->views, MT_FLAGS_USE_RCU);
 	return &context->inode;
@@ -550,7 +552,7 @@ static long device_compat_ioctl(struct file *file, unsigned int call,
 }
 #endif
 
-/* The mirror is one of the map file behind: all are in that inode's i_mmap. */
+/* The mirror is one of the map file behind, which it keeps. */
 static int device_mmap(struct file *file, struct vm_area_struct *vma)
 {
 	struct file *map = device_map(file);
@@ -663,16 +665,29 @@ static struct miscdevice device = {
 
 /* ---- the module ------------------------------------------------------------ */
 
-/* i_mmap_rwsem is taken inside notifiers here: a lock class of its own. */
-static struct lock_class_key context_i_mmap_key;
+/*
+ * What the core frees by a function of the module, after a grace period of its
+ * own: it must all be gone before the module is.
+ */
+static atomic_t live = ATOMIC_INIT(0);
+static DECLARE_WAIT_QUEUE_HEAD(live_wait);
+
+void live_get(void)
+{
+	atomic_inc(&live);
+}
+
+void live_put(void)
+{
+	if (atomic_dec_and_test(&live))
+		wake_up_all(&live_wait);
+}
 
 static void context_construct(void *object)
 {
 	struct context *context = object;
 
 	inode_init_once(&context->inode);
-	lockdep_set_class(&context->inode.i_data.i_mmap_rwsem,
-			  &context_i_mmap_key);
 }
 
 static int __init remote_mapping_init(void)
@@ -715,7 +730,12 @@ static void __exit remote_mapping_exit(void)
 {
 	misc_deregister(&device);
 	kern_unmount(context_mount);
-	/* Watches and inodes are freed, by functions of ours, later. */
+	/*
+	 * mmu_notifier_synchronize() ends a grace period, but does not wait for
+	 * what is called after it. Once that has been called, it makes sure
+	 * that it has also returned.
+	 */
+	wait_event(live_wait, !atomic_read(&live));
 	mmu_notifier_synchronize();
 	rcu_barrier();
 	kmem_cache_destroy(context_cache);

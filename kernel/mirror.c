@@ -688,7 +688,8 @@ static void look_make_room(struct look *look)
 
 static vm_fault_t mirror_fault(struct vm_fault *vmf)
 {
-	struct context *context = vmf->vma->vm_private_data;
+	struct mirror *mirror = vmf->vma->vm_private_data;
+	struct context *context = mirror->context;
 	struct look look;
 	vm_fault_t ret = VM_FAULT_SIGBUS;
 
@@ -707,6 +708,8 @@ static vm_fault_t mirror_fault(struct vm_fault *vmf)
 
 	if (look.write && look.view->flags & PIDFD_MEM_MAP_READONLY)
 		goto out_view;
+	/* From here on invalidations find the mirror, until it is unmapped. */
+	mirror_link(mirror);
 	if (!mmget_not_zero(look.mm))
 		goto out_view;
 	look_make_room(&look);
@@ -733,7 +736,7 @@ static vm_fault_t mirror_pfn_mkwrite(struct vm_fault *vmf)
 {
 	if (fatal_signal_pending(current))
 		return VM_FAULT_SIGBUS;
-	unmap_mapping_pages(vmf->vma->vm_file->f_mapping, vmf->pgoff, 1, true);
+	zap_special_vma_range(vmf->vma, vmf->address & PAGE_MASK, PAGE_SIZE);
 	return VM_FAULT_NOPAGE;
 }
 
@@ -748,10 +751,7 @@ static vm_fault_t mirror_huge_fault(struct vm_fault *vmf, unsigned int order)
 		return VM_FAULT_FALLBACK;
 	if (fatal_signal_pending(current))
 		return VM_FAULT_SIGBUS;
-	unmap_mapping_pages(vmf->vma->vm_file->f_mapping,
-			    linear_page_index(vmf->vma,
-					      vmf->address & PMD_MASK),
-			    CHUNK_PAGES, true);
+	zap_special_vma_range(vmf->vma, vmf->address & PMD_MASK, PMD_SIZE);
 	return VM_FAULT_NOPAGE;
 }
 
@@ -761,13 +761,14 @@ compat_define_huge_fault(mirror_huge_fault);
 static int mirror_access(struct vm_area_struct *vma, unsigned long address,
 			 void *buffer, int length, int write)
 {
+	struct mirror *mirror = vma->vm_private_data;
 	pgoff_t pgoff = linear_page_index(vma, address);
 	struct view *view;
 	ssize_t ret;
 
 	if (length <= 0 || (write && !(vma->vm_flags & VM_MAYWRITE)))
 		return -EFAULT;
-	view = view_get(vma->vm_private_data, pgoff);
+	view = view_get(mirror->context, pgoff);
 	if (!view)
 		return -EFAULT;
 	length = min_t(unsigned long, length, PAGE_SIZE - address % PAGE_SIZE);
@@ -778,6 +779,8 @@ static int mirror_access(struct vm_area_struct *vma, unsigned long address,
 }
 
 static const struct vm_operations_struct mirror_ops = {
+	.open = mirror_copy,
+	.close = mirror_remove,
 	.fault = mirror_fault,
 	.huge_fault = compat_huge_fault(mirror_huge_fault),
 	.pfn_mkwrite = mirror_pfn_mkwrite,
@@ -794,6 +797,8 @@ static const struct vm_operations_struct mirror_ops = {
  */
 int mirror_mmap(struct context *context, struct vm_area_struct *vma)
 {
+	int ret;
+
 	if (!(vma->vm_flags & VM_MAYSHARE))
 		return -EINVAL;
 	if (vma->vm_flags & VM_EXEC)
@@ -805,6 +810,9 @@ int mirror_mmap(struct context *context, struct vm_area_struct *vma)
 	if (!views_touch(context, vma->vm_pgoff,
 			 vma->vm_pgoff + vma_pages(vma) - 1))
 		return -EINVAL;
+	ret = mirror_add(context, vma);
+	if (ret)
+		return ret;
 
 	/*
 	 * VM_IO, for MADV_DOFORK to be refused on all kernels: 6.12's fork copies
@@ -813,7 +821,6 @@ int mirror_mmap(struct context *context, struct vm_area_struct *vma)
 	 */
 	vm_flags_mod(vma, VM_IO | VM_PFNMAP | VM_DONTEXPAND | VM_DONTDUMP |
 		     VM_DONTCOPY, VM_MAYEXEC);
-	vma->vm_private_data = context;
 	vma->vm_ops = &mirror_ops;
 	return 0;
 }
@@ -852,6 +859,7 @@ int mirror_check(struct context *context, unsigned long address)
 	struct mm_struct *mm = current->mm;
 	unsigned long index, pgoff;
 	struct vm_area_struct *vma;
+	struct mirror *mirror;
 	int ret = -EINVAL;
 
 	if (context_ended(context))
@@ -859,8 +867,8 @@ int mirror_check(struct context *context, unsigned long address)
 	if (mmap_read_lock_killable(mm))
 		return -EINTR;
 	vma = vma_lookup(mm, address);
-	if (vma && vma->vm_ops == &mirror_ops &&
-	    vma->vm_private_data == context) {
+	mirror = vma && vma->vm_ops == &mirror_ops ? vma->vm_private_data : NULL;
+	if (mirror && mirror->context == context) {
 		pgoff = linear_page_index(vma, address);
 		index = pgoff;
 		if (mt_find(&context->views, &index, pgoff))

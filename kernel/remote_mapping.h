@@ -7,17 +7,25 @@
  *   context->mutex                        views added and removed
  *   viewer's mmap_lock
  *     source's mmap_lock                  only tried, or taken with none held
+ *     viewer->mutex                       mirrors linked and unlinked
+ *       context->mirrors_lock             for writing
  *     context->populate                   table or huge page
  *       watch->lock                       spinlock; never held over a zap
  *         viewer's page-table lock
  *
- *   notifier of the source                possibly under reclaim
+ *   whatever the core holds when it calls a notifier of the source: its
+ *   mmap_lock, a file's i_mmap_rwsem, an anon_vma's lock, a folio's; reclaim
  *     watch->lock
- *     context->inode's i_mmap_rwsem       the zap
+ *     context->mirrors_lock               for reading: the zap
+ *       notifiers of the viewer           which zap nothing (watch.c)
  *       viewer's page-table lock
  *
- * The notifier side allocates nothing and takes no mmap_lock and no
- * context->mutex. docs/design.md argues each race.
+ *   the viewer's mmap_lock, when the core calls a notifier of the viewer
+ *     viewer->mutex
+ *       context->mirrors_lock             for writing
+ *
+ * The notifier side allocates nothing and takes no mmap_lock, no i_mmap_rwsem
+ * and no context->mutex. docs/design.md argues each race.
  */
 #ifndef _REMOTE_MAPPING_H
 #define _REMOTE_MAPPING_H
@@ -29,6 +37,7 @@
 #include <linux/mmu_notifier.h>
 #include <linux/mutex.h>
 #include <linux/refcount.h>
+#include <linux/rwsem.h>
 #include <linux/spinlock.h>
 #include <linux/wait.h>
 #include <linux/xarray.h>
@@ -112,8 +121,8 @@ struct watch {
 
 /**
  * struct context - one opened source
- * @inode: the map file's; lives as long as the context. Its i_mmap holds all
- *         mirrors, and its references are the context's
+ * @inode: the map file's; lives as long as the context, and its references are
+ *         the context's
  * @mm: the source's address space, by mmgrab(); constant
  * @watch: outlives the context until the core has let go of it; constant
  * @snapshot: names @mm to hmm_range_fault(); never registered; constant
@@ -124,6 +133,9 @@ struct watch {
  * @poll: poll waits here for @ended
  * @populate: decides what an empty 2 MiB of a mirror becomes, a page table or a
  *            huge page; never taken by an invalidation
+ * @mirrors_lock: a zap holds it for reading
+ * @mirrors: those that pages may be in, by page offset in the map file; changed
+ *           with @mirrors_lock held for writing
  * @mutex: serialises all that changes the fields below
  * @locked: no view can be added or removed any more
  * @nr_views: in @views
@@ -140,6 +152,8 @@ struct context {
 	bool ended;
 	wait_queue_head_t poll;
 	struct mutex populate; /* table or huge page */
+	struct rw_semaphore mirrors_lock;
+	struct rb_root_cached mirrors;
 	struct mutex mutex; /* all that follows */
 	bool locked;
 	unsigned long nr_views;
@@ -170,6 +184,26 @@ struct view {
 	bool dead;
 };
 
+struct viewer;
+
+/**
+ * struct mirror - a VMA that shows a map file; its vm_private_data
+ * @context: the file keeps it; constant
+ * @vma: constant
+ * @viewer: the address space it is in; constant
+ * @linked: it is in the two trees; changed under viewer->mutex
+ * @pages: in context->mirrors: its pages of the map file when it was linked
+ * @addresses: in viewer->mirrors: its addresses then
+ */
+struct mirror {
+	struct context *context;
+	struct vm_area_struct *vma;
+	struct viewer *viewer;
+	bool linked;
+	struct interval_tree_node pages;
+	struct interval_tree_node addresses;
+};
+
 /* Views a context may have: an invalidation may have to look at each. */
 #define VIEWS_MAX 262144UL
 
@@ -194,6 +228,10 @@ static inline bool context_ended(const struct context *context)
 {
 	return READ_ONCE(context->ended);
 }
+
+/* main.c */
+void live_get(void);
+void live_put(void);
 
 /* access.c */
 int access_init(void);
@@ -222,6 +260,13 @@ struct view *view_get(struct context *context, pgoff_t pgoff);
 struct view *view_next(struct context *context, pgoff_t pgoff);
 void view_put(struct view *view);
 bool views_touch(struct context *context, pgoff_t first, pgoff_t last);
+
+/* viewer.c */
+int mirror_add(struct context *context, struct vm_area_struct *vma);
+void mirror_copy(struct vm_area_struct *vma);
+void mirror_remove(struct vm_area_struct *vma);
+void mirror_link(struct mirror *mirror);
+void mirrors_zap(struct context *context, pgoff_t first, pgoff_t last);
 
 /* mirror.c */
 bool source_may_read(const struct vm_area_struct *vma);

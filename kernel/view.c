@@ -185,8 +185,7 @@ static void __view_kill(struct view *view)
 	spin_lock(&watch->lock);
 	view->dead = true;
 	spin_unlock(&watch->lock);
-	unmap_mapping_pages(context->inode.i_mapping, view->pgoff,
-			    view->nr_pages, true);
+	mirrors_zap(context, view->pgoff, view->pgoff + view->nr_pages - 1);
 	spin_lock(&watch->lock);
 	interval_tree_remove(&view->node, &watch->views);
 	shared = interval_tree_iter_first(&watch->views, view->node.start,

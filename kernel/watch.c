@@ -268,17 +268,13 @@ static unsigned int __watch_zaps(struct watch *watch, unsigned long first,
 		}
 		/* Not to look at each of very many under the lock. */
 		zaps[ZAPS - 1].first = 0;
-		zaps[ZAPS - 1].last = ULONG_MAX - 1;
+		zaps[ZAPS - 1].last = ULONG_MAX;
 		break;
 	}
 	return nr;
 }
 
-/*
- * Take the source's pages [first, last] out of all mirrors. Each zap enters the
- * notifiers of a viewer's address space, of the same lock class as the one we
- * may be in. That is no cycle, as said above: the second level zaps nothing.
- */
+/* Take the source's pages [first, last] out of all mirrors. */
 static void watch_zap(struct watch *watch, unsigned long first,
 		      unsigned long last)
 {
@@ -299,11 +295,8 @@ static void watch_zap(struct watch *watch, unsigned long first,
 	if (!context)
 		return;
 
-	lockdep_off();
 	for (i = 0; i < nr; i++)
-		unmap_mapping_pages(context->inode.i_mapping, zaps[i].first,
-				    zaps[i].last - zaps[i].first + 1, true);
-	lockdep_on();
+		mirrors_zap(context, zaps[i].first, zaps[i].last);
 	watch_forget(watch, first, last);
 
 	spin_lock(&watch->lock);
@@ -405,6 +398,7 @@ static void watch_put(struct watch *watch)
 		kfree(chunk);
 	xa_destroy(&watch->installed);
 	kfree(watch);
+	live_put();
 }
 
 static void watch_free_notifier(struct mmu_notifier *notifier)
@@ -437,6 +431,7 @@ static struct watch *watch_new(struct context *context)
 
 	if (!watch)
 		return NULL;
+	live_get();
 	watch->notifier.ops = &watch_notifier_ops;
 	watch->veto.ops = &watch_veto_ops;
 	refcount_set(&watch->refs, 1);

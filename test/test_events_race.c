@@ -10,6 +10,7 @@
  */
 #include "harness.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 
 #define PAGES 32UL
@@ -496,6 +497,101 @@ TEST_F_TIMEOUT(race, contexts_come_and_go_while_the_source_changes, 120)
 		}
 	}
 	ASSERT_LE(TURNS, source_finish(self->source));
+}
+
+/* ---- notifiers of the viewer ------------------------------------------------------ */
+
+struct punch {
+	int file;
+	uint64_t seconds;
+};
+
+/* In the third process: each punch holds the lock of all the file's mappings. */
+static long punch(void *arg)
+{
+	const struct punch *order = arg;
+	struct deadline deadline = deadline_in(order->seconds);
+	long turn;
+
+	for (turn = 0; turn < TURNS || !deadline_passed(&deadline); turn++)
+		if (fallocate(order->file,
+			      FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
+			      SIZE))
+			return -errno;
+	return turn;
+}
+
+static void *looker_run(void *arg)
+{
+	struct viewer *viewer = arg;
+	uint64_t value;
+	size_t page;
+
+	while (!*viewer->stop)
+		for (page = 0; page < PAGES; page++)
+			if (touch_read(viewer->at + page * PAGE_SIZE, &value))
+				fatal("a page is not there");
+	return NULL;
+}
+
+/*
+ * To register a notifier takes the locks of all that an address space maps at
+ * once. Here that is the viewer's, which maps a file that the source maps too,
+ * above the mirror, while a third process makes holes in the file: what it
+ * holds then is a lock of that file.
+ */
+TEST_F_TIMEOUT(race, the_viewer_is_opened_while_its_mirror_is_zapped, 120)
+{
+	struct deadline deadline = deadline_in(2 * SECONDS);
+	volatile bool stop = false;
+	struct viewer viewer = { .stop = &stop };
+	struct punch order = { .seconds = 2 * SECONDS };
+	struct mirror mirror;
+	uint64_t turn, file_at;
+	int fd, map, ctrl;
+	pid_t opener;
+	char *file;
+
+	fd = memfd_create("file", MFD_CLOEXEC);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, ftruncate(fd, SIZE));
+	file_at = source_mmap(self->source, 0, SIZE, PROT_READ | PROT_WRITE,
+			      MAP_SHARED, source_take_fd(self->source, fd), 0);
+	file = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	ASSERT_NE(MAP_FAILED, file);
+	mirror = mirror_open(self->source->pid, file_at, SIZE, PROT_READ, 0);
+	if (mirror.at > file) {
+		char *lower = mmap(NULL, SIZE, PROT_READ, MAP_SHARED,
+				   mirror.map, 0);
+
+		ASSERT_LT(lower, file);
+		viewer.at = lower;
+	} else {
+		viewer.at = mirror.at;
+	}
+
+	opener = fork();
+	if (!opener) {
+		for (turn = 0; turn < TURNS || !deadline_passed(&deadline);
+		     turn++) {
+			if (context_open(getppid(), O_RDONLY, 0, &ctrl, &map))
+				_exit(1);
+			close(ctrl);
+			close(map);
+		}
+		_exit(0);
+	}
+	order.file = source_take_fd(self->third, fd);
+	source_call_begin(self->third, punch, &order, sizeof(order));
+	ASSERT_EQ(0, pthread_create(&viewer.thread, NULL, looker_run, &viewer));
+	ASSERT_LE(TURNS, source_finish(self->third));
+	ASSERT_EQ(opener, waitpid(opener, &map, 0));
+	ASSERT_EQ(0, map);
+	stop = true;
+	pthread_join(viewer.thread, NULL);
+	ASSERT_LT(TURNS, mirror_hits(&mirror));
+	mirror_close(&mirror);
+	close(fd);
 }
 
 TEST_F_TIMEOUT(race, viewers_look_while_the_source_dies, 120)
