@@ -90,13 +90,26 @@ static inline bool compat_page_tables_usable(void)
 	       !compat_page_tables_checked();
 }
 
-/* Whether one entry may map this huge page. */
+/*
+ * Whether one entry may map this huge page. The architecture must have a mark
+ * for it, below, and do without a page table in reserve: to make one takes
+ * memory, and it is inserted under a spinlock.
+ */
+#if defined(CONFIG_TRANSPARENT_HUGEPAGE) &&	\
+	(defined(CONFIG_ARCH_SUPPORTS_PMD_PFNMAP) ||	\
+	 defined(CONFIG_ARCH_HAS_PTE_DEVMAP))
 static inline bool compat_pmd_mappable(struct folio *folio, bool may_write)
 {
-	return IS_ENABLED(CONFIG_TRANSPARENT_HUGEPAGE) &&
+	return !arch_needs_pgtable_deposit() &&
 	       !(may_write && compat_page_tables_checked() &&
 		 folio_test_anon(folio));
 }
+#else
+static inline bool compat_pmd_mappable(struct folio *folio, bool may_write)
+{
+	return false;
+}
+#endif
 
 /*
  * 6.17: without pfn_t. 6.12: exported, and the entry is marked special,

@@ -11,6 +11,7 @@
  */
 #include <linux/delay.h>
 #include <linux/highmem.h>
+#include <linux/pagemap.h>
 #include <linux/pid.h>
 #include <linux/pid_namespace.h>
 #include <linux/poll.h>
@@ -72,6 +73,9 @@ static long pages_hold(struct transfer *transfer, const struct view *view,
 	else
 		ret = get_user_pages_remote(mm, address, nr, flags,
 					    transfer->pages, &locked);
+	if (ret <= 0 && flags && !transfer->write &&
+	    resident_page(mm, address, transfer->pages))
+		ret = 1;
 	if (locked)
 		mmap_read_unlock(mm);
 out_mm:
@@ -267,6 +271,21 @@ static long access_hold(struct mm_struct *mm, struct view *view,
 	return -EAGAIN;
 }
 
+/* A folio's lock, without waiting for long: who has it may want the viewer's. */
+static bool access_lock(struct folio *folio)
+{
+	int tries;
+
+	for (tries = 0; tries < ACCESS_TRIES; tries++) {
+		if (folio_trylock(folio))
+			return true;
+		if (fatal_signal_pending(current))
+			return false;
+		fsleep(USEC_PER_MSEC);
+	}
+	return false;
+}
+
 /* Copy within one page of the source; buffer is the kernel's. */
 ssize_t view_access(struct view *view, unsigned long address, void *buffer,
 		    size_t length, bool write)
@@ -284,17 +303,33 @@ ssize_t view_access(struct view *view, unsigned long address, void *buffer,
 	mmput_async(mm);
 	if (ret < 0)
 		return ret;
+	ret = length;
+	if (write && !access_lock(page_folio(page))) {
+		ret = -EAGAIN;
+		goto out_page;
+	}
 	at = kmap_local_page(page);
 	if (write)
 		memcpy(at + offset_in_page(address), buffer, length);
 	else
 		memcpy(buffer, at + offset_in_page(address), length);
 	kunmap_local(at);
-	unpin_user_pages_dirty_lock(&page, 1, write);
-	return length;
+	if (write) {
+		folio_mark_dirty(page_folio(page));
+		folio_unlock(page_folio(page));
+	}
+out_page:
+	unpin_user_page(page);
+	return ret;
 }
 
 /* ---- where data is --------------------------------------------------------- */
+
+/* Balancing between memory nodes makes hints; with one there is none. */
+static bool hints_possible(void)
+{
+	return IS_ENABLED(CONFIG_NUMA_BALANCING) && nr_online_nodes > 1;
+}
 
 /*
  * Whether the page of a RESIDENT view is in memory, and up to where, at most
@@ -312,12 +347,22 @@ static bool resident_extent(struct view *view, unsigned long address,
 		.hmm_pfns = pfns,
 	};
 	unsigned long i, nr = (range.end - range.start) / PAGE_SIZE;
+	struct page *page;
 
 	/* A moment's picture. */
 	memset(pfns, 0, sizeof(pfns));
 	if (hmm_range_fault(&range)) {
 		*until = address + PAGE_SIZE;
 		return false;
+	}
+	/* HMM calls a page absent that has a NUMA hint. */
+	for (i = 0; hints_possible() && i < nr; i++) {
+		if (pfns[i] & HMM_PFN_VALID ||
+		    !resident_page(view->context->mm, address + i * PAGE_SIZE,
+				   &page))
+			continue;
+		pfns[i] |= HMM_PFN_VALID;
+		put_page(page);
 	}
 	for (i = 1; i < nr; i++)
 		if ((pfns[i] ^ pfns[0]) & HMM_PFN_VALID)

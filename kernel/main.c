@@ -671,6 +671,7 @@ static struct miscdevice device = {
  */
 static atomic_t live = ATOMIC_INIT(0);
 static DECLARE_WAIT_QUEUE_HEAD(live_wait);
+static struct workqueue_struct *live_queue;
 
 void live_get(void)
 {
@@ -681,6 +682,12 @@ void live_put(void)
 {
 	if (atomic_dec_and_test(&live))
 		wake_up_all(&live_wait);
+}
+
+/* Run work, soon, that ends with live_put(). */
+void live_free(struct work_struct *work)
+{
+	queue_work(live_queue, work);
 }
 
 static void context_construct(void *object)
@@ -701,12 +708,17 @@ static int __init remote_mapping_init(void)
 	ret = access_init();
 	if (ret)
 		return ret;
+	live_queue = alloc_workqueue("remote_mapping", WQ_UNBOUND, 0);
+	if (!live_queue)
+		return -ENOMEM;
 	context_cache = kmem_cache_create("remote_mapping",
 					  sizeof(struct context), 0,
 					  SLAB_ACCOUNT,
 					  context_construct);
-	if (!context_cache)
-		return -ENOMEM;
+	if (!context_cache) {
+		ret = -ENOMEM;
+		goto err_queue;
+	}
 	context_mount = kern_mount(&context_fs);
 	if (IS_ERR(context_mount)) {
 		ret = PTR_ERR(context_mount);
@@ -723,6 +735,8 @@ err_mount:
 	kern_unmount(context_mount);
 err_cache:
 	kmem_cache_destroy(context_cache);
+err_queue:
+	destroy_workqueue(live_queue);
 	return ret;
 }
 
@@ -737,6 +751,7 @@ static void __exit remote_mapping_exit(void)
 	 */
 	wait_event(live_wait, !atomic_read(&live));
 	mmu_notifier_synchronize();
+	destroy_workqueue(live_queue);
 	rcu_barrier();
 	kmem_cache_destroy(context_cache);
 }

@@ -203,31 +203,33 @@ static vm_fault_t failure_take(struct watch *watch, unsigned long address)
 }
 
 /*
- * A page that is in memory though HMM calls it absent: one with a NUMA hint. It is
- * read as HMM reads, to be checked by the watch; nothing is faulted in. Called
- * with the source's mmap_lock and its right to read checked: FOLL_FORCE is for
- * kernels before 6.6, which otherwise heed the hint.
+ * A page that is in memory though HMM calls it absent: one with a NUMA hint.
+ * With a reference; nothing is faulted in. Called with the source's mmap_lock:
+ * FOLL_FORCE is for kernels before 6.6, which otherwise heed the hint, and what
+ * else it would allow is refused here.
  */
+bool resident_page(struct mm_struct *mm, unsigned long address,
+		   struct page **page)
+{
+	struct vm_area_struct *vma = vma_lookup(mm, address);
+
+	return vma && source_may_read(vma) &&
+	       get_user_pages_remote(mm, address & PAGE_MASK, 1,
+				     FOLL_NOFAULT | FOLL_FORCE, page,
+				     NULL) == 1;
+}
+
+/* It is read as HMM reads, to be checked by the watch. */
 static bool resident_peek(struct mm_struct *mm, unsigned long address,
 			  unsigned long *entry)
 {
 	struct page *page;
 
-	if (get_user_pages_remote(mm, address & PAGE_MASK, 1,
-				  FOLL_NOFAULT | FOLL_FORCE, &page, NULL) != 1)
+	if (!resident_page(mm, address, &page))
 		return false;
 	*entry = page_to_pfn(page) | HMM_PFN_VALID;
 	put_page(page);
 	return true;
-}
-
-static bool resident_now(struct mm_struct *mm, unsigned long address)
-{
-	struct vm_area_struct *vma = vma_lookup(mm, address);
-	unsigned long entry;
-
-	return vma && source_may_read(vma) &&
-	       resident_peek(mm, address, &entry);
 }
 
 /*
@@ -237,13 +239,14 @@ static bool resident_now(struct mm_struct *mm, unsigned long address)
  */
 static vm_fault_t resident_wait(struct mm_struct *mm, unsigned long address)
 {
+	unsigned long entry;
 	unsigned int delay_us;
 	bool there;
 
 	for (delay_us = 50; delay_us <= 1600; delay_us *= 2) {
 		if (mmap_read_lock_killable(mm))
 			return VM_FAULT_RETRY;
-		there = resident_now(mm, address);
+		there = resident_peek(mm, address, &entry);
 		mmap_read_unlock(mm);
 		if (there)
 			return 0;
@@ -554,7 +557,9 @@ static void look_enter_huge(struct look *look)
 
 	if (look->write && !write)
 		return; /* it would only fault again: look again */
-	vmf_insert_pfn_pmd(look->vmf, pfn, write);
+	/* Another fault was first, or it cannot be: the access finds out. */
+	if (vmf_insert_pfn_pmd(look->vmf, pfn, write) != VM_FAULT_NOPAGE)
+		return;
 	bitmap_fill(look->chunk->pages, CHUNK_PAGES);
 	look->entered = CHUNK_PAGES;
 	look->view->context->watch->counters.huge_pages_mapped++;

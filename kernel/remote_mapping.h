@@ -40,6 +40,7 @@
 #include <linux/rwsem.h>
 #include <linux/spinlock.h>
 #include <linux/wait.h>
+#include <linux/workqueue.h>
 #include <linux/xarray.h>
 
 #include "uapi/linux/remote_mapping.h"
@@ -97,6 +98,7 @@ struct failure {
  * @installed: which pages may be in a mirror: struct chunk by the number of the
  *             source's page / CHUNK_PAGES. Chunks are added without @lock and
  *             stay; their bits change under @lock
+ * @free: when the core has let go of both notifiers
  */
 struct watch {
 	struct mmu_notifier notifier;
@@ -117,6 +119,7 @@ struct watch {
 	struct counters counters;
 	struct failure failures[FAILURES];
 	struct xarray installed;
+	struct work_struct free;
 };
 
 /**
@@ -232,6 +235,7 @@ static inline bool context_ended(const struct context *context)
 /* main.c */
 void live_get(void);
 void live_put(void);
+void live_free(struct work_struct *work);
 
 /* access.c */
 int access_init(void);
@@ -272,6 +276,8 @@ void mirrors_zap(struct context *context, pgoff_t first, pgoff_t last);
 bool source_may_read(const struct vm_area_struct *vma);
 bool source_may_write(const struct vm_area_struct *vma);
 bool source_is_prompt(struct vm_area_struct *vma);
+bool resident_page(struct mm_struct *mm, unsigned long address,
+		   struct page **page);
 int mirror_mmap(struct context *context, struct vm_area_struct *vma);
 unsigned long mirror_place(struct context *context, struct file *file,
 			   unsigned long length, pgoff_t pgoff,

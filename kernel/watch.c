@@ -63,7 +63,7 @@ static void chunk_clip(unsigned long index, unsigned long first,
  * meanwhile it cleared after its own zap.
  */
 static bool watch_installed(struct watch *watch, unsigned long *first,
-			    unsigned long *last)
+			    unsigned long *last, bool may_sleep)
 {
 	unsigned long index, from = *first, to = *last;
 	unsigned int low, high, bit;
@@ -83,13 +83,14 @@ static bool watch_installed(struct watch *watch, unsigned long *first,
 			*last = index * CHUNK_PAGES + bit;
 		}
 		spin_unlock(&watch->lock);
+		if (may_sleep)
+			cond_resched();
 	}
 	return found;
 }
 
-/* The pages [first, last] are in no mirror any more. */
-void watch_forget(struct watch *watch, unsigned long first,
-		  unsigned long last)
+static void __watch_forget(struct watch *watch, unsigned long first,
+			   unsigned long last, bool may_sleep)
 {
 	unsigned int low, high;
 	struct chunk *chunk;
@@ -101,7 +102,16 @@ void watch_forget(struct watch *watch, unsigned long first,
 		spin_lock(&watch->lock);
 		bitmap_clear(chunk->pages, low, high - low);
 		spin_unlock(&watch->lock);
+		if (may_sleep)
+			cond_resched();
 	}
+}
+
+/* The pages [first, last] are in no mirror any more. May sleep. */
+void watch_forget(struct watch *watch, unsigned long first,
+		  unsigned long last)
+{
+	__watch_forget(watch, first, last, true);
 }
 
 /* The chunk that holds this page's bit, made if need be. May sleep. */
@@ -314,6 +324,7 @@ static int watch_invalidate_start(struct mmu_notifier *notifier,
 	struct watch *watch = container_of(notifier, struct watch, notifier);
 	unsigned long first = range->start >> PAGE_SHIFT;
 	unsigned long last = (range->end - 1) >> PAGE_SHIFT;
+	bool may_sleep = mmu_notifier_range_blockable(range);
 	bool viewed, hit;
 
 	/* From here on no fault that looked before can let a page enter. */
@@ -329,14 +340,14 @@ static int watch_invalidate_start(struct mmu_notifier *notifier,
 		 * bits. They must not outlive what was mapped here: a mirror
 		 * may come next, and its pages are never noted.
 		 */
-		watch_forget(watch, first, last);
+		__watch_forget(watch, first, last, may_sleep);
 		return 0;
 	}
 
-	hit = watch_installed(watch, &first, &last);
+	hit = watch_installed(watch, &first, &last, may_sleep);
 	trace_remote_mapping_invalidate(watch, range, hit);
 	/* One that cannot wait is refused by watch_veto(), called after this. */
-	if (hit && mmu_notifier_range_blockable(range))
+	if (hit && may_sleep)
 		watch_zap(watch, first, last);
 	return 0;
 }
@@ -362,7 +373,7 @@ static void watch_release(struct mmu_notifier *notifier, struct mm_struct *mm)
 	spin_lock(&watch->lock);
 	watch->released = true;
 	spin_unlock(&watch->lock);
-	if (watch_installed(watch, &first, &last))
+	if (watch_installed(watch, &first, &last, true))
 		watch_zap(watch, first, last);
 
 	spin_lock(&watch->lock);
@@ -384,21 +395,29 @@ static int watch_veto(struct mmu_notifier *notifier,
 	if (likely(mmu_notifier_range_blockable(range)))
 		return 0;
 	/* Its start is noted: what is not in a mirror now cannot enter. */
-	return watch_installed(watch, &first, &last) ? -EAGAIN : 0;
+	return watch_installed(watch, &first, &last, false) ? -EAGAIN : 0;
 }
 
-static void watch_put(struct watch *watch)
+static void watch_free(struct work_struct *work)
 {
+	struct watch *watch = container_of(work, struct watch, free);
 	struct chunk *chunk;
 	unsigned long index;
 
-	if (!refcount_dec_and_test(&watch->refs))
-		return;
-	xa_for_each(&watch->installed, index, chunk)
+	xa_for_each(&watch->installed, index, chunk) {
 		kfree(chunk);
+		cond_resched();
+	}
 	xa_destroy(&watch->installed);
 	kfree(watch);
 	live_put();
+}
+
+/* The core calls this with softirqs off: there may be much to free. */
+static void watch_put(struct watch *watch)
+{
+	if (refcount_dec_and_test(&watch->refs))
+		live_free(&watch->free);
 }
 
 static void watch_free_notifier(struct mmu_notifier *notifier)
@@ -434,6 +453,7 @@ static struct watch *watch_new(struct context *context)
 	live_get();
 	watch->notifier.ops = &watch_notifier_ops;
 	watch->veto.ops = &watch_veto_ops;
+	INIT_WORK(&watch->free, watch_free);
 	refcount_set(&watch->refs, 1);
 	init_waitqueue_head(&watch->wait);
 	spin_lock_init(&watch->lock);
