@@ -111,13 +111,15 @@ test: $(tests)
 # The harness is the kernel's own; its warnings are its own affair.
 harness := $(cache)/source/tools/testing/selftests
 
-build/test/common.o: test/common.c $(cache)/source/release Makefile
+test_shared := build/test/common.o build/test/fuse.o
+
+$(test_shared): build/test/%.o: test/%.c $(cache)/source/release Makefile
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(flags) -isystem $(harness) -c -o $@ $<
 
-build/test/test_%: test/test_%.c build/test/common.o build/lib/libremotemap.a
+build/test/test_%: test/test_%.c $(test_shared) build/lib/libremotemap.a
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(flags) -isystem $(harness) $(LDFLAGS) \
-		-o $@ $< build/test/common.o build/lib/libremotemap.a
+		-o $@ $< $(test_shared) build/lib/libremotemap.a
 
 build/test/test_%: test/test_%.sh
 	@install -D -m 755 $< $@

@@ -163,6 +163,19 @@ static vm_fault_t name(struct vm_fault *vmf, unsigned int order)
 #define pmdp_get_lockless(pmdp) READ_ONCE(*(pmdp))
 #endif
 
+/* 6.4: a fault may hold the VMA's lock alone; 6.7: that of a file, too. */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 4, 0)
+#define FAULT_FLAG_VMA_LOCK 0
+#define vma_start_write(vma) do { } while (0)
+#endif
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 7, 0)
+#define release_fault_lock(vmf) mmap_read_unlock((vmf)->vma->vm_mm)
+#endif
+
+#ifdef CONFIG_HIGHPTE
+#error "page tables in high memory are not supported"
+#endif
+
 /* 6.10: mm_get_unmapped_area(); 6.19: without its mm, which is current's. */
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 10, 0)
 #define mm_get_unmapped_area(file, address, length, pgoff, flags)	\
@@ -179,6 +192,13 @@ static vm_fault_t name(struct vm_fault *vmf, unsigned int order)
 #define pin_user_pages_remote(mm, start, nr, flags, pages, locked)	\
 	pin_user_pages_remote(mm, start, nr, flags, pages, NULL, locked)
 #endif
+
+/* 6.6: get_user_pages() heeds FOLL_NOFAULT for hugetlb too. */
+static inline bool compat_gup_may_fault(struct vm_area_struct *vma)
+{
+	return LINUX_VERSION_CODE < KERNEL_VERSION(6, 6, 0) &&
+	       vma->vm_flags & VM_HUGETLB;
+}
 
 /* 6.5: copy_splice_read(), which reads into pages of its own. */
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 5, 0)

@@ -52,12 +52,43 @@ struct transfer {
 	struct page *few[BATCH_FEW];
 };
 
+/*
+ * The same of a RESIDENT view. GUP does not see a page with a NUMA hint, and
+ * faults hugetlb pages in, on some kernels: those are taken one by one.
+ * Called with the source's mmap_lock, which stays.
+ */
+static long resident_hold(struct transfer *transfer, unsigned long address,
+			  unsigned long nr)
+{
+	struct context *context = transfer->context;
+	struct vm_area_struct *vma = vma_lookup(context->mm, address);
+	long held = 0;
+
+	if (!vma)
+		return -EFAULT;
+	nr = min(nr, (vma->vm_end - address) / PAGE_SIZE);
+	if (transfer->write)
+		return compat_gup_may_fault(vma) ? -EFAULT :
+			pin_user_pages_remote(context->mm, address, nr,
+					      FOLL_NOFAULT | FOLL_WRITE,
+					      transfer->pages, NULL);
+	if (!compat_gup_may_fault(vma))
+		held = get_user_pages_remote(context->mm, address, nr,
+					     FOLL_NOFAULT, transfer->pages,
+					     NULL);
+	if (held > 0)
+		return held;
+	for (held = 0; held < nr; held++)
+		if (!source_peek(context, address + held * PAGE_SIZE,
+				 &transfer->pages[held]))
+			break;
+	return held;
+}
+
 /* Hold up to nr pages of the source from address on; how many, or an error. */
 static long pages_hold(struct transfer *transfer, const struct view *view,
 		       unsigned long address, unsigned long nr)
 {
-	unsigned int flags = view->flags & PIDFD_MEM_MAP_RESIDENT ?
-			     FOLL_NOFAULT : 0;
 	struct mm_struct *mm = transfer->context->mm;
 	int locked = 1;
 	long ret;
@@ -67,15 +98,14 @@ static long pages_hold(struct transfer *transfer, const struct view *view,
 	ret = mmap_read_lock_killable(mm);
 	if (ret)
 		goto out_mm;
-	if (transfer->write)
-		ret = pin_user_pages_remote(mm, address, nr, flags | FOLL_WRITE,
+	if (view->flags & PIDFD_MEM_MAP_RESIDENT)
+		ret = resident_hold(transfer, address, nr);
+	else if (transfer->write)
+		ret = pin_user_pages_remote(mm, address, nr, FOLL_WRITE,
 					    transfer->pages, &locked);
 	else
-		ret = get_user_pages_remote(mm, address, nr, flags,
+		ret = get_user_pages_remote(mm, address, nr, 0,
 					    transfer->pages, &locked);
-	if (ret <= 0 && flags && !transfer->write &&
-	    resident_page(mm, address, transfer->pages))
-		ret = 1;
 	if (locked)
 		mmap_read_unlock(mm);
 out_mm:
@@ -229,44 +259,57 @@ ssize_t context_write(struct context *context, struct kiocb *iocb,
 
 /* ---- a debugger of the viewer ---------------------------------------------- */
 
-/* How often to ask for a source's mmap_lock that is busy, 1 ms apart. */
+/* How often to ask for what is busy, 1 ms apart. */
 #define ACCESS_TRIES 50
 
-/* As in a fault, the viewer's mmap_lock is held: the source's is only tried. */
-static long access_hold(struct mm_struct *mm, struct view *view,
-			unsigned long address, bool write, struct page **page)
+/*
+ * One page, with the source's mmap_lock: to be read with a reference, to be
+ * written with a pin. If it is not there the source is made to fault where that
+ * takes no waiting. 0 if it is worth another try.
+ */
+static int access_page(struct view *view, unsigned long address, bool write,
+		       struct page **page)
 {
-	unsigned int flags = FOLL_NOFAULT | (write ? FOLL_WRITE : 0);
-	struct vm_area_struct *vma;
+	struct mm_struct *mm = view->context->mm;
+	struct vm_area_struct *vma = vma_lookup(mm, address);
 	vm_fault_t fault;
-	long ret;
-	int tries;
+
+	if (!vma || !source_may_read(vma) || (write && !source_may_write(vma)))
+		return -EFAULT;
+	if (!write && source_peek(view->context, address, page))
+		return 1;
+	if (write && !compat_gup_may_fault(vma) &&
+	    pin_user_pages_remote(mm, address & PAGE_MASK, 1,
+				  FOLL_NOFAULT | FOLL_WRITE, page, NULL) == 1)
+		return 1;
+	if (!source_is_prompt(vma) || view->flags & PIDFD_MEM_MAP_RESIDENT)
+		return -EFAULT;
+	fault = handle_mm_fault(vma, address, FAULT_FLAG_REMOTE |
+				FAULT_FLAG_ALLOW_RETRY |
+				FAULT_FLAG_RETRY_NOWAIT |
+				(write ? FAULT_FLAG_WRITE : 0), NULL);
+	return fault & VM_FAULT_ERROR ? -EFAULT : 0;
+}
+
+/* As in a fault, the viewer's mmap_lock is held: the source's is only tried. */
+static int access_hold(struct view *view, unsigned long address, bool write,
+		       struct page **page)
+{
+	struct mm_struct *mm = view->context->mm;
+	int tries, ret;
 
 	for (tries = 0; tries < ACCESS_TRIES; tries++) {
 		if (fatal_signal_pending(current))
 			return -EINTR;
-		if (!mmap_read_trylock(mm)) {
+		/* The second time what the first has faulted in is there. */
+		if (tries > 1)
 			fsleep(USEC_PER_MSEC);
+		if (!mmap_read_trylock(mm))
 			continue;
-		}
-		fault = VM_FAULT_ERROR;
-		ret = pin_user_pages_remote(mm, address & PAGE_MASK, 1, flags,
-					    page, NULL);
-		vma = vma_lookup(mm, address);
-		if (ret <= 0 && vma && source_may_read(vma) &&
-		    source_is_prompt(vma) &&
-		    !(write && !source_may_write(vma)) &&
-		    !(view->flags & PIDFD_MEM_MAP_RESIDENT))
-			fault = handle_mm_fault(vma, address, FAULT_FLAG_REMOTE |
-						FAULT_FLAG_ALLOW_RETRY |
-						FAULT_FLAG_RETRY_NOWAIT |
-						(write ? FAULT_FLAG_WRITE : 0),
-						NULL);
+		ret = access_page(view, address, write, page);
 		mmap_read_unlock(mm);
-		if (ret > 0)
+		if (ret)
 			return ret;
-		if (fault & VM_FAULT_ERROR)
-			return -EFAULT;
 	}
 	return -EAGAIN;
 }
@@ -299,7 +342,7 @@ ssize_t view_access(struct view *view, unsigned long address, void *buffer,
 		return -EFAULT;
 	if (!mmget_not_zero(mm))
 		return -ESRCH;
-	ret = access_hold(mm, view, address, write, &page);
+	ret = access_hold(view, address, write, &page);
 	mmput_async(mm);
 	if (ret < 0)
 		return ret;
@@ -319,7 +362,10 @@ ssize_t view_access(struct view *view, unsigned long address, void *buffer,
 		folio_unlock(page_folio(page));
 	}
 out_page:
-	unpin_user_page(page);
+	if (write)
+		unpin_user_page(page);
+	else
+		put_page(page);
 	return ret;
 }
 

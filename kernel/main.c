@@ -339,6 +339,12 @@ static unsigned long map_place(struct file *file, unsigned long address,
 			       unsigned long length, unsigned long pgoff,
 			       unsigned long flags)
 {
+	/*
+	 * To register a notifier gives way to signals (viewer.c): better now
+	 * than when what MAP_FIXED replaces is gone.
+	 */
+	if (signal_pending(current))
+		return -ERESTARTNOINTR;
 	/* A hint or a demand is the caller's own affair. */
 	if (address || flags & MAP_FIXED)
 		return mm_get_unmapped_area(file, address, length,
@@ -671,7 +677,8 @@ static struct miscdevice device = {
  */
 static atomic_t live = ATOMIC_INIT(0);
 static DECLARE_WAIT_QUEUE_HEAD(live_wait);
-static struct workqueue_struct *live_queue;
+/* For work that ends what is live */
+struct workqueue_struct *live_queue;
 
 void live_get(void)
 {
@@ -682,12 +689,6 @@ void live_put(void)
 {
 	if (atomic_dec_and_test(&live))
 		wake_up_all(&live_wait);
-}
-
-/* Run work, soon, that ends with live_put(). */
-void live_free(struct work_struct *work)
-{
-	queue_work(live_queue, work);
 }
 
 static void context_construct(void *object)
@@ -708,9 +709,14 @@ static int __init remote_mapping_init(void)
 	ret = access_init();
 	if (ret)
 		return ret;
+	ret = watch_init();
+	if (ret)
+		return ret;
 	live_queue = alloc_workqueue("remote_mapping", WQ_UNBOUND, 0);
-	if (!live_queue)
-		return -ENOMEM;
+	if (!live_queue) {
+		ret = -ENOMEM;
+		goto err_watch;
+	}
 	context_cache = kmem_cache_create("remote_mapping",
 					  sizeof(struct context), 0,
 					  SLAB_ACCOUNT,
@@ -737,6 +743,8 @@ err_cache:
 	kmem_cache_destroy(context_cache);
 err_queue:
 	destroy_workqueue(live_queue);
+err_watch:
+	watch_exit();
 	return ret;
 }
 
@@ -746,12 +754,13 @@ static void __exit remote_mapping_exit(void)
 	kern_unmount(context_mount);
 	/*
 	 * mmu_notifier_synchronize() ends a grace period, but does not wait for
-	 * what is called after it. Once that has been called, it makes sure
-	 * that it has also returned.
+	 * what is called after it, with softirqs off. When that has been called,
+	 * it has returned after a grace period of RCU.
 	 */
 	wait_event(live_wait, !atomic_read(&live));
-	mmu_notifier_synchronize();
+	synchronize_rcu();
 	destroy_workqueue(live_queue);
+	watch_exit();
 	rcu_barrier();
 	kmem_cache_destroy(context_cache);
 }

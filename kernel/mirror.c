@@ -35,8 +35,12 @@
 /* Huge pages are those that one PMD maps: one chunk of bits. */
 static_assert(CHUNK_PAGES == 1UL << PMD_ORDER);
 
-/* How many pages one fault may map: by default, and at most. */
-#define WINDOW_PAGES 16UL
+/*
+ * How many pages one fault may map: by default, and at most; and by default in a
+ * 2 MiB that nothing was touched of yet, for those who only want one look.
+ */
+#define WINDOW_PAGES 64UL
+#define WINDOW_FIRST 16UL
 #define WINDOW_MAX CHUNK_PAGES
 
 /* How often a fault looks again at once when the source keeps changing. */
@@ -57,6 +61,7 @@ static_assert(CHUNK_PAGES == 1UL << PMD_ORDER);
  * @room: for how many pages @pfns has room
  * @chunk: holds the bits of all of the window
  * @since: what of the source's invalidations had ended before the look
+ * @upgrade: the page is there, but not for writing
  * @entered: how many pages entered the mirror
  * @barred: something that is no page is in the viewer's page table
  * @few: room for @pfns of a window of the default size
@@ -76,6 +81,7 @@ struct look {
 	struct chunk *chunk;
 	unsigned long since;
 	unsigned int entered;
+	bool upgrade;
 	bool barred;
 	unsigned long few[WINDOW_PAGES];
 };
@@ -203,20 +209,62 @@ static vm_fault_t failure_take(struct watch *watch, unsigned long address)
 }
 
 /*
- * A page that is in memory though HMM calls it absent: one with a NUMA hint.
- * With a reference; nothing is faulted in. Called with the source's mmap_lock:
- * FOLL_FORCE is for kernels before 6.6, which otherwise heed the hint, and what
- * else it would allow is refused here.
+ * A page that is in memory though HMM calls it absent: one with a NUMA hint, as
+ * hugetlb never has. With a reference; nothing is faulted in. Called with the
+ * source's mmap_lock: FOLL_FORCE is for kernels before 6.6, which otherwise heed
+ * the hint, and what else it would allow is refused here.
  */
 bool resident_page(struct mm_struct *mm, unsigned long address,
 		   struct page **page)
 {
 	struct vm_area_struct *vma = vma_lookup(mm, address);
 
-	return vma && source_may_read(vma) &&
+	return vma && source_may_read(vma) && !(vma->vm_flags & VM_HUGETLB) &&
 	       get_user_pages_remote(mm, address & PAGE_MASK, 1,
 				     FOLL_NOFAULT | FOLL_FORCE, page,
 				     NULL) == 1;
+}
+
+/*
+ * The page that the source has at address now, if it is in memory, to be read:
+ * with a reference. Nothing is faulted in and nothing waited for. Called with
+ * the source's mmap_lock.
+ */
+bool source_peek(struct context *context, unsigned long address,
+		 struct page **page)
+{
+	struct vm_area_struct *vma = vma_lookup(context->mm, address);
+	struct watch *watch = context->watch;
+	unsigned long entry = 0, since;
+	struct hmm_range range = {
+		.notifier = &context->snapshot,
+		.start = address & PAGE_MASK,
+		.end = (address & PAGE_MASK) + PAGE_SIZE,
+		.hmm_pfns = &entry,
+	};
+	struct folio *folio;
+	bool holds;
+
+	if (!vma || !source_may_read(vma))
+		return false;
+	since = watch_begin(watch);
+	if (hmm_range_fault(&range))
+		return false;
+	if (!(entry & HMM_PFN_VALID))
+		return resident_page(context->mm, address, page);
+	if (!pfn_is_ram(entry))
+		return false;
+	*page = hmm_pfn_to_page(entry);
+	folio = page_folio(*page);
+	if (!folio_try_get(folio))
+		return false;
+	/* If it was the source's all the time, it was not freed meanwhile. */
+	spin_lock(&watch->lock);
+	holds = __watch_holds(watch, since, range.start, range.end);
+	spin_unlock(&watch->lock);
+	if (!holds)
+		folio_put(folio);
+	return holds;
 }
 
 /* It is read as HMM reads, to be checked by the watch. */
@@ -293,6 +341,14 @@ static vm_fault_t source_wait(struct look *look)
 
 	if (flags & FAULT_FLAG_RETRY_NOWAIT)
 		return VM_FAULT_RETRY;
+	/* No signal reaches a task that exits, and looks at its robust list. */
+	if (current->flags & PF_EXITING)
+		return VM_FAULT_SIGBUS;
+	if (flags & FAULT_FLAG_VMA_LOCK) {
+		/* The fault comes again with the mmap_lock, and then waits. */
+		release_fault_lock(vmf);
+		return VM_FAULT_RETRY;
+	}
 	file = get_file(vmf->vma->vm_file);
 	failure_clear(watch);
 	mmap_read_unlock(vmf->vma->vm_mm);
@@ -319,9 +375,10 @@ static void look_window(struct look *look, const struct vm_area_struct *source)
 	pgoff_t pgoff = look->vmf->pgoff;
 	unsigned long pages, back, ahead;
 
-	pages = vma->vm_flags & VM_RAND_READ ? 1 :
-		vma->vm_flags & VM_SEQ_READ  ? WINDOW_MAX :
-					       WINDOW_PAGES;
+	pages = vma->vm_flags & VM_RAND_READ	       ? 1 :
+		vma->vm_flags & VM_SEQ_READ	       ? WINDOW_MAX :
+		pmd_none(pmdp_get_lockless(look->vmf->pmd)) ? WINDOW_FIRST :
+							      WINDOW_PAGES;
 	pages = min(pages, look->room);
 
 	back = page / PAGE_SIZE % pages;
@@ -359,6 +416,8 @@ static vm_fault_t look_fault(struct look *look, struct vm_area_struct *source)
 	unsigned long *entry = &look->pfns[look->target];
 	vm_fault_t ret;
 
+	if (look->upgrade)
+		return LOOK_WAIT;
 	if (resident && !(*entry & HMM_PFN_VALID) &&
 	    resident_peek(look->mm, look->address, entry) && !look->write)
 		return 0;
@@ -470,49 +529,61 @@ static bool folio_written(struct folio *folio)
 }
 
 /* Whether this page enters writable, and is marked if need be. */
-static bool look_enters_writable(const struct look *look, unsigned long index,
-				 struct folio *folio)
+static bool look_enters_writable(const struct look *look, unsigned long index)
 {
 	unsigned long entry = look->pfns[index];
+	struct folio *folio;
 
 	if (!look->may_write || !(entry & HMM_PFN_WRITE))
 		return false;
+	folio = page_folio(hmm_pfn_to_page(entry));
 	if (page_is_own(folio, hmm_pfn_to_map_order(entry)))
 		return true;
 	return look->write && index == look->target && folio_written(folio);
 }
 
-/* One page enters. Called with watch->lock and the page-table lock. */
-static int look_enter_one(pte_t *ptep, unsigned long address, void *data)
+/*
+ * What is in the page table at the page's place is not nothing. It is left as it
+ * is, but for the page of a write: an entry of the same page is made writable.
+ */
+static bool look_may_replace(struct look *look, unsigned long index, pte_t pte)
 {
-	struct look *look = data;
-	unsigned long index = (address - look->start) / PAGE_SIZE;
+	if (index != look->target)
+		return false;
+	if (!pte_present(pte)) {
+		/* A mark of userfaultfd's is here for good. */
+		look->barred = true;
+		return false;
+	}
+	return look->upgrade &&
+	       pte_pfn(pte) == page_to_pfn(hmm_pfn_to_page(look->pfns[index]));
+}
+
+/*
+ * One page enters; false if it does not. To allow more with the same page needs
+ * no flush: who still has the old entry in his TLB faults, and looks again.
+ */
+static bool look_enter_one(struct look *look, unsigned long index, pte_t *ptep)
+{
 	struct vm_area_struct *vma = look->vmf->vma;
 	unsigned long entry = look->pfns[index];
-	pte_t pte = ptep_get(ptep);
-	struct page *page;
+	pte_t pte;
 
-	if (!pte_none(pte)) {
-		/* A mark of userfaultfd's is here for good. */
-		if (index == look->target && !pte_present(pte))
-			look->barred = true;
-		return 0;
-	}
 	/* The source is not made to fault: its other pages are as they are. */
 	if (!(entry & HMM_PFN_VALID) || !pfn_is_ram(entry))
-		return 0;
+		return false;
+	pte = ptep_get(ptep);
+	if (!pte_none(pte) && !look_may_replace(look, index, pte))
+		return false;
 
-	page = hmm_pfn_to_page(entry);
-	pte = pte_mkspecial(pfn_pte(page_to_pfn(page), vma->vm_page_prot));
-	if (look_enters_writable(look, index, page_folio(page)))
+	pte = pte_mkspecial(pfn_pte(page_to_pfn(hmm_pfn_to_page(entry)),
+				    vma->vm_page_prot));
+	if (look->may_write && look_enters_writable(look, index))
 		pte = pte_mkwrite_novma(pte_mkdirty(pte));
 	else if (look->write && index == look->target)
-		return 0; /* it would only fault again: look again */
-	set_pte_at(vma->vm_mm, address, ptep, pte);
-	__set_bit((look->address / PAGE_SIZE - look->target + index) %
-		  CHUNK_PAGES, look->chunk->pages);
-	look->entered++;
-	return 0;
+		return false; /* it would only fault again: look again */
+	set_pte_at(vma->vm_mm, look->start + index * PAGE_SIZE, ptep, pte);
+	return true;
 }
 
 static int make_table_only(pte_t *ptep, unsigned long address, void *data)
@@ -553,7 +624,7 @@ static void look_enter_huge(struct look *look)
 {
 	struct page *page = hmm_pfn_to_page(look->pfns[look->target]);
 	unsigned long pfn = ALIGN_DOWN(page_to_pfn(page), CHUNK_PAGES);
-	bool write = look_enters_writable(look, look->target, page_folio(page));
+	bool write = look_enters_writable(look, look->target);
 
 	if (look->write && !write)
 		return; /* it would only fault again: look again */
@@ -565,10 +636,27 @@ static void look_enter_huge(struct look *look)
 	look->view->context->watch->counters.huge_pages_mapped++;
 }
 
+/*
+ * The pages of the window enter. Called with watch->lock. All of them are in one
+ * page table, which is there and stays: what frees one has locked the VMA.
+ */
 static void look_enter_pages(struct look *look)
 {
-	apply_to_page_range(look->vmf->vma->vm_mm, look->start,
-			    look->nr * PAGE_SIZE, look_enter_one, look);
+	unsigned long bit = (look->address / PAGE_SIZE - look->target) %
+			    CHUNK_PAGES;
+	struct vm_fault *vmf = look->vmf;
+	spinlock_t *lock = pte_lockptr(vmf->vma->vm_mm, vmf->pmd);
+	pte_t *ptep = pte_offset_kernel(vmf->pmd, look->start);
+	unsigned long i;
+
+	spin_lock(lock);
+	for (i = 0; i < look->nr; i++, ptep++) {
+		if (!look_enter_one(look, i, ptep))
+			continue;
+		__set_bit(bit + i, look->chunk->pages);
+		look->entered++;
+	}
+	spin_unlock(lock);
 }
 
 /* What was seen of [start, end) of the source enters, if it still holds. */
@@ -586,6 +674,7 @@ static vm_fault_t look_enter(struct look *look, unsigned long start,
 		watch->counters.retries++;
 		ret = LOOK_AGAIN;
 	} else {
+		__watch_note(watch, start / PAGE_SIZE, end / PAGE_SIZE - 1);
 		enter(look);
 		watch->counters.faults++;
 		watch->counters.pages_mapped += look->entered;
@@ -691,59 +780,113 @@ static void look_make_room(struct look *look)
 		look->pfns = look->few;
 }
 
-static vm_fault_t mirror_fault(struct vm_fault *vmf)
+static bool look_begin(struct look *look, struct vm_fault *vmf)
 {
 	struct mirror *mirror = vmf->vma->vm_private_data;
 	struct context *context = mirror->context;
+
+	look->vmf = vmf;
+	look->view = view_get(context, vmf->pgoff);
+	if (!look->view)
+		return false;
+	look->mm = context->mm;
+	look->address = view_address(look->view, vmf->pgoff);
+	look->write = vmf->flags & FAULT_FLAG_WRITE;
+	look->entered = 0;
+	look->upgrade = false;
+	look->barred = false;
+	if (look->write && look->view->flags & PIDFD_MEM_MAP_READONLY)
+		goto err_view;
+	/* From here on invalidations find the mirror, until it is unmapped. */
+	if (mirror_link(mirror) || !mmget_not_zero(look->mm))
+		goto err_view;
+	return true;
+
+err_view:
+	view_put(look->view);
+	return false;
+}
+
+static void look_end(struct look *look, vm_fault_t ret)
+{
+	/* Not to tear an address space down under the viewer's lock. */
+	mmput_async(look->mm);
+	trace_remote_mapping_fault(look->view, look->address, look->write,
+				   look->entered, ret);
+	view_put(look->view);
+}
+
+static vm_fault_t mirror_fault(struct vm_fault *vmf)
+{
 	struct look look;
-	vm_fault_t ret = VM_FAULT_SIGBUS;
+	vm_fault_t ret;
 
 	/* An access of the kernel's comes back to here without looking. */
-	if (fatal_signal_pending(current))
+	if (fatal_signal_pending(current) || !look_begin(&look, vmf))
 		return VM_FAULT_SIGBUS;
-	look.vmf = vmf;
-	look.view = view_get(context, vmf->pgoff);
-	if (!look.view)
-		return VM_FAULT_SIGBUS;
-	look.mm = context->mm;
-	look.address = view_address(look.view, vmf->pgoff);
-	look.write = vmf->flags & FAULT_FLAG_WRITE;
-	look.entered = 0;
-	look.barred = false;
-
-	if (look.write && look.view->flags & PIDFD_MEM_MAP_READONLY)
-		goto out_view;
-	/* From here on invalidations find the mirror, until it is unmapped. */
-	mirror_link(mirror);
-	if (!mmget_not_zero(look.mm))
-		goto out_view;
 	look_make_room(&look);
 	ret = look_at(&look);
-	/* Not to tear an address space down under the viewer's lock. */
-	mmput_async(look.mm);
 	if (look.pfns != look.few)
 		kfree(look.pfns);
-	trace_remote_mapping_fault(look.view, look.address, look.write,
-				   look.entered, ret);
-out_view:
-	view_put(look.view);
+	look_end(&look, ret);
 	return ret;
 }
 
 /*
- * The first write to a page that entered read-only. Its entry is taken out, and
- * the access then faults as a write. To say 0 would make the core upgrade the
- * entry if it looks as before, though it may have been zapped and put back
- * meanwhile, to a page that is now shared; to say VM_FAULT_RETRY is not allowed
- * here.
+ * One look at one page, for writing, that neither waits nor makes the source
+ * fault: whether the entry that is there could be made writable.
+ */
+static bool mirror_upgrade(struct vm_fault *vmf)
+{
+	struct look look;
+	vm_fault_t ret = LOOK_WAIT;
+
+	if (!look_begin(&look, vmf))
+		return false;
+	look.pfns = look.few;
+	look.room = 1;
+	look.upgrade = true;
+	look.since = watch_begin(look.view->context->watch);
+	if (mmap_read_trylock(look.mm)) {
+		ret = __look_at(&look);
+		mmap_read_unlock(look.mm);
+	}
+	if (!ret)
+		ret = look_finish(&look);
+	look_end(&look, ret);
+	return look.entered;
+}
+
+/*
+ * The first write to a page that entered read-only. It is looked at again, and
+ * made writable if it is still the source's and the source may write it. If that
+ * is not so at once, the entry is taken out, and the access faults as a write. To
+ * say 0 would make the core upgrade the entry if it looks as before, though it
+ * may have been zapped and put back meanwhile, to a page that is now shared; to
+ * say VM_FAULT_RETRY is not allowed here.
  */
 static vm_fault_t mirror_pfn_mkwrite(struct vm_fault *vmf)
 {
 	if (fatal_signal_pending(current))
 		return VM_FAULT_SIGBUS;
-	zap_special_vma_range(vmf->vma, vmf->address & PAGE_MASK, PAGE_SIZE);
+	if (!mirror_upgrade(vmf))
+		zap_special_vma_range(vmf->vma, vmf->address & PAGE_MASK,
+				      PAGE_SIZE);
 	return VM_FAULT_NOPAGE;
 }
+
+#ifdef CONFIG_PER_VMA_LOCK
+/*
+ * There is nothing to map around without looking at the source. But where a VMA
+ * has this, the core lets ->fault run with the VMA's lock alone; without, each
+ * fault is begun twice.
+ */
+static vm_fault_t mirror_map_pages(struct vm_fault *vmf, pgoff_t first,
+				   pgoff_t last)
+{
+	return 0;
+}
+#endif
 
 /*
  * The same for 2 MiB that entered read-only. The core also asks here about an
@@ -787,6 +930,9 @@ static const struct vm_operations_struct mirror_ops = {
 	.open = mirror_copy,
 	.close = mirror_remove,
 	.fault = mirror_fault,
+#ifdef CONFIG_PER_VMA_LOCK
+	.map_pages = mirror_map_pages,
+#endif
 	.huge_fault = compat_huge_fault(mirror_huge_fault),
 	.pfn_mkwrite = mirror_pfn_mkwrite,
 	.access = mirror_access,

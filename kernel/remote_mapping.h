@@ -17,8 +17,13 @@
  *   mmap_lock, a file's i_mmap_rwsem, an anon_vma's lock, a folio's; reclaim
  *     watch->lock
  *     context->mirrors_lock               for reading: the zap
+ *       map file's i_mmap_rwsem, viewer's mmap_lock     only tried
  *       notifiers of the viewer           which zap nothing (watch.c)
  *       viewer's page-table lock
+ *
+ *   context->mutex                        a view is removed
+ *     map file's i_mmap_rwsem             for reading
+ *       context->mirrors_lock             for reading: the zap
  *
  *   the viewer's mmap_lock, when the core calls a notifier of the viewer
  *     viewer->mutex
@@ -90,6 +95,7 @@ struct failure {
  * @key: the core's own range, by which the end finds its start
  * @spans: the invalidations under way
  * @crowded: how many more are under way than fit: any page may be theirs
+ * @was_crowded: there were ever more than fit
  * @ended: how many have ended; read locklessly, with acquire
  * @past: the last ones that ended: number n is past[n % SPANS]
  * @views: by their range in the source
@@ -98,6 +104,8 @@ struct failure {
  * @installed: which pages may be in a mirror: struct chunk by the number of the
  *             source's page / CHUNK_PAGES. Chunks are added without @lock and
  *             stay; their bits change under @lock
+ * @lowest: no page below is in a mirror
+ * @highest: nor above
  * @free: when the core has let go of both notifiers
  */
 struct watch {
@@ -113,12 +121,15 @@ struct watch {
 	const void *key[SPANS];
 	struct span spans[SPANS];
 	unsigned int crowded;
+	bool was_crowded;
 	unsigned long ended;
 	struct span past[SPANS];
 	struct rb_root_cached views;
 	struct counters counters;
 	struct failure failures[FAILURES];
 	struct xarray installed;
+	unsigned long lowest;
+	unsigned long highest;
 	struct work_struct free;
 };
 
@@ -207,6 +218,13 @@ struct mirror {
 	struct interval_tree_node addresses;
 };
 
+/* A registration of a notifier that is under way, see viewer.c */
+struct registration {
+	struct list_head list;
+	struct mm_struct *mm;
+	unsigned int zaps;
+};
+
 /* Views a context may have: an invalidation may have to look at each. */
 #define VIEWS_MAX 262144UL
 
@@ -235,7 +253,7 @@ static inline bool context_ended(const struct context *context)
 /* main.c */
 void live_get(void);
 void live_put(void);
-void live_free(struct work_struct *work);
+extern struct workqueue_struct *live_queue;
 
 /* access.c */
 int access_init(void);
@@ -243,6 +261,9 @@ bool access_is_mem(const struct file *file);
 struct file *access_open(pid_t nr, bool write);
 
 /* watch.c */
+int watch_init(void);
+void watch_exit(void);
+void __watch_note(struct watch *watch, unsigned long first, unsigned long last);
 int context_watch(struct context *context);
 void context_unwatch(struct context *context);
 unsigned long watch_begin(const struct watch *watch);
@@ -269,13 +290,18 @@ bool views_touch(struct context *context, pgoff_t first, pgoff_t last);
 int mirror_add(struct context *context, struct vm_area_struct *vma);
 void mirror_copy(struct vm_area_struct *vma);
 void mirror_remove(struct vm_area_struct *vma);
-void mirror_link(struct mirror *mirror);
+int mirror_link(struct mirror *mirror);
+void mirrors_invalidate(struct context *context, pgoff_t first, pgoff_t last);
 void mirrors_zap(struct context *context, pgoff_t first, pgoff_t last);
+void registration_begin(struct registration *registration, struct mm_struct *mm);
+void registration_end(struct registration *registration);
 
 /* mirror.c */
 bool source_may_read(const struct vm_area_struct *vma);
 bool source_may_write(const struct vm_area_struct *vma);
 bool source_is_prompt(struct vm_area_struct *vma);
+bool source_peek(struct context *context, unsigned long address,
+		 struct page **page);
 bool resident_page(struct mm_struct *mm, unsigned long address,
 		   struct page **page);
 int mirror_mmap(struct context *context, struct vm_area_struct *vma);

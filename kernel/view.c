@@ -98,12 +98,16 @@ static struct view *view_new(struct context *context,
 	return view;
 }
 
+static loff_t view_end(const struct view *view)
+{
+	return (loff_t)(view->pgoff + view->nr_pages) << PAGE_SHIFT;
+}
+
 /* fstat shows where the last view ends. */
-static void __views_changed(struct context *context)
+static void __views_size(struct context *context)
 {
 	MA_STATE(mas, &context->views, ULONG_MAX, ULONG_MAX);
 	struct view *view;
-	loff_t end = 0;
 
 	lockdep_assert_held(&context->mutex);
 	rcu_read_lock();
@@ -112,9 +116,7 @@ static void __views_changed(struct context *context)
 	/* 6.1 does not find the one entry of a tree that is no tree. */
 	if (!view)
 		view = mtree_load(&context->views, 0);
-	if (view)
-		end = (loff_t)(view->pgoff + view->nr_pages) << PAGE_SHIFT;
-	i_size_write(&context->inode, end);
+	i_size_write(&context->inode, view ? view_end(view) : 0);
 }
 
 static int __view_add(struct context *context, struct view *view)
@@ -144,7 +146,8 @@ static int __view_add(struct context *context, struct view *view)
 		return ret == -EEXIST ? -EALREADY : ret;
 	}
 	context->nr_views++;
-	__views_changed(context);
+	if (view_end(view) > i_size_read(&context->inode))
+		i_size_write(&context->inode, view_end(view));
 	return 0;
 }
 
@@ -211,7 +214,8 @@ static int __view_remove(struct context *context,
 		return -EINVAL;
 	mtree_erase(&context->views, view->pgoff);
 	context->nr_views--;
-	__views_changed(context);
+	if (view_end(view) == i_size_read(&context->inode))
+		__views_size(context);
 	__view_kill(view);
 	view_put(view);
 	return 0;

@@ -5,27 +5,40 @@
  *
  * A zap happens inside a notifier of the source, and whoever called that may
  * hold the i_mmap_rwsem of any file, or any anon_vma's lock: reclaim and
- * truncation do. So it may take none of these itself: mm_take_all_locks(), by
- * which anybody registers a notifier on a viewer, takes all of a viewer's at
- * once, in an order of its own. The zap has a lock that the core does not know
- * of, and that is all it waits for: context->mirrors_lock.
+ * truncation do. So it may wait for none of these: mm_take_all_locks(), by which
+ * anybody registers a notifier on a viewer, takes all of a viewer's at once, in
+ * an order of its own. The one lock that a zap waits for is one that the core
+ * does not know of: context->mirrors_lock.
  *
- * What i_mmap_rwsem would give must then be had otherwise: the page tables and
- * the VMA of a mirror must not go while a zap is at them. They go in munmap,
- * mremap, an mmap over them, or exit. Each tells the notifiers of the viewer's
- * address space before (MMU_NOTIFY_UNMAP, release), while the range is still
- * whole; there viewer_invalidate_start() unlinks its mirrors under
- * mirrors_lock, so that zaps under way have ended and later ones find nothing.
+ * Three things follow.
  *
- * Invariant: a mirror with pages in it is linked. A fault links its mirror
- * before it looks at the source. Between that and the page's entry nothing can
- * unlink it: whoever tells MMU_NOTIFY_UNMAP of a VMA has locked it for writing.
+ * The page tables and the VMA of a mirror must not go while a zap is at them.
+ * They go in munmap, mremap, an mmap over them, or exit. Each tells the notifiers
+ * of the viewer's address space before (MMU_NOTIFY_UNMAP, release), while the
+ * range is still whole; there viewer_unlink() empties its mirrors and unlinks
+ * them under mirrors_lock, so that zaps under way have ended and later ones have
+ * nothing to find.
  *
- * Lock order: viewer->mutex, context->mirrors_lock. No memory is allocated with
- * either held: reclaim may have to zap.
+ * No notifier may be registered on the viewer while a zap tells its notifiers
+ * of a start and an end: it would hear one without the other. What keeps it out
+ * is any lock that registration takes, held for reading, if it can be had
+ * without waiting; if not, see mirror_zap_aside().
+ *
+ * Nothing may enter a mirror that zaps do not find. Invariant: a mirror with
+ * pages in it is linked, and its bounds do not change as long as it is. A fault
+ * links its mirror before it looks at the source. Between that and the page's
+ * entry nothing can unlink it: who unmaps or splits a VMA has locked it for
+ * writing, and a mirror is emptied before it is unlinked.
+ *
+ * Lock order: i_mmap_rwsem of the map file where it is waited for, viewer->mutex,
+ * context->mirrors_lock. No memory is allocated with any of them held: reclaim
+ * may have to zap.
  */
+#include <linux/delay.h>
+#include <linux/list.h>
 #include <linux/lockdep.h>
 #include <linux/mm.h>
+#include <linux/mm_inline.h>
 #include <linux/pagemap.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
@@ -33,143 +46,404 @@
 #include "compat.h"
 #include "remote_mapping.h"
 
+/*
+ * To register a notifier takes all locks of an address space. One that has lost
+ * its last mirror is kept for a while: those who map, look and unmap come again.
+ */
+#define IDLE_JIFFIES HZ
+
 /**
  * struct viewer - an address space with mirrors in it
- * @notifier: each mirror there has a reference
- * @mutex: protects @mirrors and what says whether a mirror is linked
+ * @notifier: each mirror there has a reference, or @idle_work has the last
+ * @mutex: protects all that follows, and what says whether a mirror is linked
+ * @nr: of mirrors
+ * @idle: @idle_work has a reference, and is queued; else it may be, for nothing
+ * @idle_work: lets go of it
  * @mirrors: those that are linked, by the addresses they had then
  */
 struct viewer {
 	struct mmu_notifier notifier;
-	struct mutex mutex; /* mirrors linked and unlinked */
+	struct mutex mutex; /* all that follows */
+	unsigned long nr;
+	bool idle;
+	struct delayed_work idle_work;
 	struct rb_root_cached mirrors;
 };
 
 /* ---- linked and unlinked ---------------------------------------------------- */
 
-/*
- * The VMA's bounds are stable: the viewer's mmap_lock is held, or the VMA's own
- * lock. Later the VMA can only shrink, when it is split.
- */
-static void __mirror_link(struct mirror *mirror)
+/* With the viewer's mmap_lock held, or the VMA's own. */
+static int __mirror_link(struct mirror *mirror)
 {
 	struct vm_area_struct *vma = mirror->vma;
 	struct context *context = mirror->context;
 
 	lockdep_assert_held(&mirror->viewer->mutex);
-	mirror->addresses.start = vma->vm_start;
-	mirror->addresses.last = vma->vm_end - 1;
+	if (down_write_killable(&context->mirrors_lock))
+		return -EINTR;
 	mirror->pages.start = linear_page_index(vma, vma->vm_start);
 	mirror->pages.last = mirror->pages.start + vma_pages(vma) - 1;
-	interval_tree_insert(&mirror->addresses, &mirror->viewer->mirrors);
-
-	down_write(&context->mirrors_lock);
+	mirror->addresses.start = vma->vm_start;
+	mirror->addresses.last = vma->vm_end - 1;
 	interval_tree_insert(&mirror->pages, &context->mirrors);
 	up_write(&context->mirrors_lock);
+	interval_tree_insert(&mirror->addresses, &mirror->viewer->mirrors);
 	/* Pairs with mirror_link(). */
 	smp_store_release(&mirror->linked, true);
+	return 0;
 }
 
+/* It is empty. */
 static void __mirror_unlink(struct mirror *mirror)
 {
-	struct context *context = mirror->context;
-
 	lockdep_assert_held(&mirror->viewer->mutex);
+	lockdep_assert_held_write(&mirror->context->mirrors_lock);
 	WRITE_ONCE(mirror->linked, false);
-	/* Waits for the zaps that are under way. */
-	down_write(&context->mirrors_lock);
-	interval_tree_remove(&mirror->pages, &context->mirrors);
-	up_write(&context->mirrors_lock);
+	interval_tree_remove(&mirror->pages, &mirror->context->mirrors);
 	interval_tree_remove(&mirror->addresses, &mirror->viewer->mirrors);
 }
 
-/* Before anything enters: with the viewer's mmap_lock or the VMA's lock held. */
-void mirror_link(struct mirror *mirror)
+/*
+ * Before anything enters: with the viewer's mmap_lock held, or the VMA's lock.
+ * EINTR: who waited has been killed.
+ */
+int mirror_link(struct mirror *mirror)
 {
 	struct viewer *viewer = mirror->viewer;
+	int ret = 0;
 
 	/* Pairs with __mirror_link(). */
 	if (likely(smp_load_acquire(&mirror->linked)))
-		return;
-	mutex_lock(&viewer->mutex);
+		return 0;
+	if (mutex_lock_killable(&viewer->mutex))
+		return -EINTR;
 	if (!mirror->linked)
-		__mirror_link(mirror);
+		ret = __mirror_link(mirror);
 	mutex_unlock(&viewer->mutex);
+	return ret;
+}
+
+/* ---- registration ----------------------------------------------------------- */
+
+/*
+ * Registrations of the module's own that are under way. A zap that cannot keep
+ * one of these out joins it: it ends when the zap has.
+ */
+static LIST_HEAD(registrations);
+static DEFINE_SPINLOCK(registrations_lock);
+static DECLARE_WAIT_QUEUE_HEAD(registrations_wait);
+
+/* Called with the mmap_lock of mm held for writing, which stays. */
+void registration_begin(struct registration *registration, struct mm_struct *mm)
+{
+	registration->mm = mm;
+	registration->zaps = 0;
+	spin_lock(&registrations_lock);
+	list_add(&registration->list, &registrations);
+	spin_unlock(&registrations_lock);
+}
+
+/*
+ * What was registered may have heard the end of a zap without its start, up to
+ * now. As long as the mmap_lock is held nobody else can have registered.
+ */
+void registration_end(struct registration *registration)
+{
+	spin_lock(&registrations_lock);
+	list_del(&registration->list);
+	spin_unlock(&registrations_lock);
+	wait_event(registrations_wait, !READ_ONCE(registration->zaps));
+	/* The last one to leave has done so. */
+	spin_lock(&registrations_lock);
+	spin_unlock(&registrations_lock);
+}
+
+static struct registration *registration_join(const struct mm_struct *mm)
+{
+	struct registration *registration;
+
+	spin_lock(&registrations_lock);
+	list_for_each_entry(registration, &registrations, list) {
+		if (registration->mm != mm)
+			continue;
+		registration->zaps++;
+		spin_unlock(&registrations_lock);
+		return registration;
+	}
+	spin_unlock(&registrations_lock);
+	return NULL;
+}
+
+static void registration_leave(struct registration *registration)
+{
+	spin_lock(&registrations_lock);
+	WRITE_ONCE(registration->zaps, registration->zaps - 1);
+	if (!registration->zaps)
+		wake_up_all(&registrations_wait);
+	spin_unlock(&registrations_lock);
 }
 
 /* ---- the zap --------------------------------------------------------------- */
 
+/* The entry of 2 MiB for an address, or NULL if there is no table for it. */
+static pmd_t *pmd_of(struct mm_struct *mm, unsigned long address)
+{
+	pgd_t *pgd = pgd_offset(mm, address);
+	p4d_t *p4d;
+	pud_t *pud;
+
+	if (pgd_none(*pgd))
+		return NULL;
+	p4d = p4d_offset(pgd, address);
+	if (p4d_none(*p4d))
+		return NULL;
+	pud = pud_offset(p4d, address);
+	if (pud_none(*pud))
+		return NULL;
+	return pmd_offset(pud, address);
+}
+
+/* To zap is dearer than to look, up to so many pages. */
+#define LOOK_PAGES 16
+
 /*
- * A VMA may be split meanwhile. The new one was linked before this one shrinks,
- * so all is in one or in both; but what this one was when the zap began may have
- * been too much for it, and then the core does nothing: see what it has become.
- *
+ * Whether no page is in [start, end) of a mirror, a few pages. The tables are
+ * there and stay, as for a zap; nothing enters meanwhile that the zap would have
+ * to take. One who took entries out may have yet to flush them: it says so
+ * before it takes the lock of their table.
+ */
+static bool mirror_is_empty(struct mm_struct *mm, unsigned long start,
+			    unsigned long end)
+{
+	spinlock_t *lock;
+	bool empty = true;
+	pmd_t *pmd, value;
+	pte_t *pte;
+
+	/* Two tables are not worth the trouble. */
+	if ((start ^ (end - 1)) & PMD_MASK)
+		return false;
+	pmd = pmd_of(mm, start);
+	if (!pmd)
+		return true;
+	value = pmdp_get_lockless(pmd);
+	if (pmd_none(value)) {
+		spin_unlock(pmd_lock(mm, pmd));
+		return !mm_tlb_flush_pending(mm);
+	}
+	if (pmd_leaf(value))
+		return false;
+	lock = pte_lockptr(mm, pmd);
+	pte = pte_offset_kernel(pmd, start);
+	spin_lock(lock);
+	for (; empty && start < end; start += PAGE_SIZE, pte++)
+		empty = pte_none(ptep_get(pte));
+	empty = empty && !mm_tlb_flush_pending(mm);
+	spin_unlock(lock);
+	return empty;
+}
+
+/*
  * The core's notifiers of the viewer are called here, possibly inside one of
  * the source: the same to lockdep, and no cycle, as watch.c says.
  */
-static void __mirror_zap(struct mirror *mirror, pgoff_t first, pgoff_t last)
+static void vma_zap(struct vm_area_struct *vma, unsigned long start,
+		    unsigned long last)
 {
-	struct vm_area_struct *vma = mirror->vma;
-	unsigned long start, end, from, to, base;
-
-	base = mirror->addresses.start;
-	first = max(first, mirror->pages.start);
-	last = min(last, mirror->pages.last);
-	from = base + (first - mirror->pages.start) * PAGE_SIZE;
-	to = base + (last - mirror->pages.start + 1) * PAGE_SIZE;
-	do {
-		start = READ_ONCE(vma->vm_start);
-		end = READ_ONCE(vma->vm_end);
-		if (max(start, from) >= min(end, to))
-			continue;
-		lockdep_off();
-		zap_special_vma_range(vma, max(start, from),
-				      min(end, to) - max(start, from));
-		lockdep_on();
-	} while (start != READ_ONCE(vma->vm_start) ||
-		 end != READ_ONCE(vma->vm_end));
+	lockdep_off();
+	zap_special_vma_range(vma, start, last - start + 1);
+	lockdep_on();
 }
 
-/* Take the pages [first, last] of the map file out of all mirrors. May sleep. */
-void mirrors_zap(struct context *context, pgoff_t first, pgoff_t last)
+static void mirror_empty(struct mirror *mirror)
 {
-	struct interval_tree_node *node;
+	vma_zap(mirror->vma, mirror->addresses.start, mirror->addresses.last);
+}
+
+/**
+ * struct zap - which pages of the map file are to be taken out of mirrors
+ * @context: whose
+ * @first: page
+ * @last: page
+ * @mapped: i_mmap_rwsem of the map file is held
+ * @look_first: many mirrors are concerned, and few pages
+ * @until: how long to try for a lock, in jiffies
+ */
+struct zap {
+	struct context *context;
+	pgoff_t first;
+	pgoff_t last;
+	bool mapped;
+	bool look_first;
+	unsigned long until;
+};
+
+static void mirror_zap(struct mirror *mirror, const struct zap *zap)
+{
+	pgoff_t first = max(zap->first, mirror->pages.start);
+	pgoff_t last = min(zap->last, mirror->pages.last);
+	unsigned long start, end;
+
+	start = mirror->addresses.start +
+		(first - mirror->pages.start) * PAGE_SIZE;
+	end = start + (last - first + 1) * PAGE_SIZE;
+	if (!zap->look_first ||
+	    !mirror_is_empty(mirror->vma->vm_mm, start, end))
+		vma_zap(mirror->vma, start, end - 1);
+}
+
+/* How long a registration may keep a zap waiting that is not the module's. */
+#define PATIENCE (HZ)
+
+/*
+ * Somebody has the map file's i_mmap_rwsem for writing, or waits for it. One who
+ * links or unlinks a VMA will be done in a moment. One who registers a notifier on
+ * a viewer may wait for a lock that our caller has, and so for us. Then:
+ *
+ * - It is not this viewer: its mmap_lock can be had.
+ * - It is the module's own registration: it is joined.
+ * - It is another's: it has the viewer's mmap_lock and the map file's lock, for as
+ *   long as we have tried now, and so waits, for us as far as we can know. It is
+ *   no danger as long as it does. What it waits for might after all be another's
+ *   and come just now: it would hear an end without a start, and the second time
+ *   makes sure that it has heard both of what it may have seen before.
+ */
+static void mirror_zap_aside(struct mirror *mirror, struct zap *zap)
+{
+	struct address_space *mapping = zap->context->inode.i_mapping;
+	struct mm_struct *mm = mirror->vma->vm_mm;
+	struct registration *registration;
+
+	for (;;) {
+		if (i_mmap_trylock_read(mapping)) {
+			zap->mapped = true;
+			mirror_zap(mirror, zap);
+			return;
+		}
+		if (mmap_read_trylock(mm)) {
+			mirror_zap(mirror, zap);
+			mmap_read_unlock(mm);
+			return;
+		}
+		registration = registration_join(mm);
+		if (registration) {
+			mirror_zap(mirror, zap);
+			registration_leave(registration);
+			return;
+		}
+		if (time_after(jiffies, zap->until))
+			break;
+		fsleep(50);
+	}
+	mirror_zap(mirror, zap);
+	zap->look_first = false;
+	mirror_zap(mirror, zap);
+}
+
+static void __mirrors_zap(struct zap *zap)
+{
+	struct context *context = zap->context;
+	struct interval_tree_node *node, *next;
+	struct mirror *mirror;
 
 	down_read(&context->mirrors_lock);
-	for (node = interval_tree_iter_first(&context->mirrors, first, last);
-	     node; node = interval_tree_iter_next(node, first, last))
-		__mirror_zap(container_of(node, struct mirror, pages), first,
-			     last);
+	node = interval_tree_iter_first(&context->mirrors, zap->first,
+					zap->last);
+	while (node) {
+		next = interval_tree_iter_next(node, zap->first, zap->last);
+		mirror = container_of(node, struct mirror, pages);
+		/* Somebody has the page. Of many, most may not. */
+		if (next && zap->last - zap->first < LOOK_PAGES)
+			zap->look_first = true;
+		if (zap->mapped)
+			mirror_zap(mirror, zap);
+		else
+			mirror_zap_aside(mirror, zap);
+		node = next;
+	}
 	up_read(&context->mirrors_lock);
+}
+
+/*
+ * Take the pages [first, last] of the map file out of all mirrors. Called in a
+ * notifier of the source. May sleep.
+ */
+void mirrors_invalidate(struct context *context, pgoff_t first, pgoff_t last)
+{
+	struct address_space *mapping = context->inode.i_mapping;
+	struct zap zap = {
+		.context = context,
+		.first = first,
+		.last = last,
+		.mapped = i_mmap_trylock_read(mapping),
+		.until = jiffies + PATIENCE,
+	};
+
+	__mirrors_zap(&zap);
+	if (zap.mapped)
+		i_mmap_unlock_read(mapping);
+}
+
+/* The same, called with no lock of the core's memory management held. */
+void mirrors_zap(struct context *context, pgoff_t first, pgoff_t last)
+{
+	struct address_space *mapping = context->inode.i_mapping;
+	struct zap zap = {
+		.context = context,
+		.first = first,
+		.last = last,
+		.mapped = true,
+	};
+
+	/* First: a zap that must not wait for it waits for mirrors_lock. */
+	i_mmap_lock_read(mapping);
+	__mirrors_zap(&zap);
+	i_mmap_unlock_read(mapping);
 }
 
 /* ---- what the core tells of a viewer ---------------------------------------- */
 
-/* Mirrors in [start, last] are about to lose their page tables. */
+/*
+ * Mirrors in [start, last] are about to lose their pages and page tables. What
+ * the core would take out of them later is taken out now: from when they are
+ * unlinked on, zaps do not find it.
+ */
 static void viewer_unlink(struct viewer *viewer, unsigned long start,
 			  unsigned long last)
 {
 	struct interval_tree_node *node, *next;
+	struct context *context = NULL;
 	struct mirror *mirror;
 
 	mutex_lock(&viewer->mutex);
 	for (node = interval_tree_iter_first(&viewer->mirrors, start, last);
-	     node; node = next) {
+	     node; node = interval_tree_iter_next(node, start, last))
+		mirror_empty(container_of(node, struct mirror, addresses));
+
+	node = interval_tree_iter_first(&viewer->mirrors, start, last);
+	while (node) {
 		next = interval_tree_iter_next(node, start, last);
 		mirror = container_of(node, struct mirror, addresses);
-		/* It may have been split, and this be the other part's. */
-		if (mirror->vma->vm_start <= last &&
-		    mirror->vma->vm_end > start)
-			__mirror_unlink(mirror);
+		/* Waits for the zaps that are under way: not once a mirror. */
+		if (mirror->context != context) {
+			if (context)
+				up_write(&context->mirrors_lock);
+			context = mirror->context;
+			down_write(&context->mirrors_lock);
+		}
+		__mirror_unlink(mirror);
+		node = next;
 	}
+	if (context)
+		up_write(&context->mirrors_lock);
 	mutex_unlock(&viewer->mutex);
 }
 
 /*
- * Only what unmaps frees page tables. It holds the mmap_lock, for writing or
- * since it did: VMAs are as they are, and the bounds of those it has taken out
- * of the address space too. The OOM reaper says the same and cannot wait, but
- * passes mirrors over and frees no table.
+ * Only what unmaps frees page tables. Who says so of a mirror holds the mmap_lock,
+ * for writing or since it did; nobody can fault there, nor register. Some say it
+ * who do not: the OOM reaper, which cannot wait, but passes mirrors over and
+ * frees no table; and truncation of hugetlbfs, of its own VMAs.
  */
 static int viewer_invalidate_start(struct mmu_notifier *notifier,
 				   const struct mmu_notifier_range *range)
@@ -184,8 +458,30 @@ static int viewer_invalidate_start(struct mmu_notifier *notifier,
 /* The address space goes: nobody faults in it any more. */
 static void viewer_release(struct mmu_notifier *notifier, struct mm_struct *mm)
 {
-	viewer_unlink(container_of(notifier, struct viewer, notifier), 0,
-		      ULONG_MAX);
+	struct viewer *viewer = container_of(notifier, struct viewer, notifier);
+
+	viewer_unlink(viewer, 0, ULONG_MAX);
+	mutex_lock(&viewer->mutex);
+	if (viewer->idle)
+		mod_delayed_work(live_queue, &viewer->idle_work, 0);
+	mutex_unlock(&viewer->mutex);
+}
+
+static void viewer_idle(struct work_struct *work)
+{
+	struct viewer *viewer = container_of(to_delayed_work(work),
+					     struct viewer, idle_work);
+	bool idle;
+
+	mutex_lock(&viewer->mutex);
+	idle = viewer->idle;
+	viewer->idle = false;
+	/* It was queued again while this waited for the mutex. */
+	if (idle)
+		cancel_delayed_work(&viewer->idle_work);
+	mutex_unlock(&viewer->mutex);
+	if (idle)
+		mmu_notifier_put(&viewer->notifier);
 }
 
 static struct mmu_notifier *viewer_alloc(struct mm_struct *mm)
@@ -196,6 +492,7 @@ static struct mmu_notifier *viewer_alloc(struct mm_struct *mm)
 		return ERR_PTR(-ENOMEM);
 	live_get();
 	mutex_init(&viewer->mutex);
+	INIT_DELAYED_WORK(&viewer->idle_work, viewer_idle);
 	viewer->mirrors = RB_ROOT_CACHED;
 	return &viewer->notifier;
 }
@@ -215,15 +512,47 @@ static const struct mmu_notifier_ops viewer_ops = {
 
 /* ---- mirrors come and go ---------------------------------------------------- */
 
+/* A mirror has come, with a reference of its own. */
+static void viewer_count(struct viewer *viewer)
+{
+	bool idle;
+
+	mutex_lock(&viewer->mutex);
+	viewer->nr++;
+	idle = viewer->idle;
+	viewer->idle = false;
+	mutex_unlock(&viewer->mutex);
+	if (idle)
+		mmu_notifier_put(&viewer->notifier); /* not the last */
+}
+
+/*
+ * One has gone. Its reference is the viewer's last, and left to the work; or is
+ * not, and given back.
+ */
+static void __viewer_discount(struct viewer *viewer)
+{
+	lockdep_assert_held(&viewer->mutex);
+	if (--viewer->nr) {
+		mmu_notifier_put(&viewer->notifier);
+		return;
+	}
+	viewer->idle = true;
+	mod_delayed_work(live_queue, &viewer->idle_work, IDLE_JIFFIES);
+}
+
 /* The VMA is new, and nobody can fault in it yet. */
 int mirror_add(struct context *context, struct vm_area_struct *vma)
 {
+	struct registration registration;
 	struct mmu_notifier *notifier;
 	struct mirror *mirror = kzalloc(sizeof(*mirror), GFP_KERNEL_ACCOUNT);
 
 	if (!mirror)
 		return -ENOMEM;
+	registration_begin(&registration, vma->vm_mm);
 	notifier = mmu_notifier_get_locked(&viewer_ops, vma->vm_mm);
+	registration_end(&registration);
 	if (IS_ERR(notifier)) {
 		kfree(mirror);
 		/* See context_watch(). */
@@ -233,6 +562,7 @@ int mirror_add(struct context *context, struct vm_area_struct *vma)
 	mirror->context = context;
 	mirror->vma = vma;
 	mirror->viewer = container_of(notifier, struct viewer, notifier);
+	viewer_count(mirror->viewer);
 	vma->vm_private_data = mirror;
 	return 0;
 }
@@ -241,45 +571,48 @@ int mirror_add(struct context *context, struct vm_area_struct *vma)
  * The VMA is a copy: the part that is split off one, or the place where one is
  * about to be moved. Called with the mmap_lock held for writing, before either
  * of the two is changed. It cannot fail.
+ *
+ * The old one is emptied and unlinked. Its bounds are about to change, which a
+ * zap must not see; and while entries move from table to table, one could pass
+ * between the two.
  */
 void mirror_copy(struct vm_area_struct *vma)
 {
 	struct mirror *old = vma->vm_private_data;
+	struct viewer *viewer = old->viewer;
 	struct mirror *mirror;
 
 	mirror = kzalloc(sizeof(*mirror), GFP_KERNEL_ACCOUNT | __GFP_NOFAIL);
 	mirror->context = old->context;
 	mirror->vma = vma;
-	mirror->viewer = old->viewer;
+	mirror->viewer = viewer;
 	vma->vm_private_data = mirror;
 	/* Found: the old one has a reference. */
 	WARN_ON_ONCE(IS_ERR(mmu_notifier_get_locked(&viewer_ops,
 						    vma->vm_mm)));
+	viewer_count(viewer);
 
-	if (vma->vm_start - vma->vm_pgoff * PAGE_SIZE ==
-	    old->vma->vm_start - old->vma->vm_pgoff * PAGE_SIZE) {
-		/* Split: some of the pages are this one's from now on. */
-		mirror_link(mirror);
-		return;
+	/* No fault links it again before the mmap_lock is released. */
+	vma_start_write(old->vma);
+	mutex_lock(&viewer->mutex);
+	if (old->linked) {
+		mirror_empty(old);
+		down_write(&old->context->mirrors_lock);
+		__mirror_unlink(old);
+		up_write(&old->context->mirrors_lock);
 	}
-	/*
-	 * Moved. While entries move from table to table a zap could pass between
-	 * the two: there shall be none to move.
-	 */
-	zap_special_vma_range(old->vma, old->vma->vm_start,
-			      old->vma->vm_end - old->vma->vm_start);
+	mutex_unlock(&viewer->mutex);
 }
 
-/* The VMA goes. Where it was in use it was unlinked before. */
+/* The VMA goes. If it was ever in use it was unlinked before. */
 void mirror_remove(struct vm_area_struct *vma)
 {
 	struct mirror *mirror = vma->vm_private_data;
 	struct viewer *viewer = mirror->viewer;
 
 	mutex_lock(&viewer->mutex);
-	if (mirror->linked)
-		__mirror_unlink(mirror);
+	WARN_ON_ONCE(mirror->linked);
+	__viewer_discount(viewer);
 	mutex_unlock(&viewer->mutex);
-	mmu_notifier_put(&viewer->notifier);
 	kfree(mirror);
 }

@@ -44,6 +44,8 @@
 #define CREATE_TRACE_POINTS
 #include "trace.h"
 
+static struct kmem_cache *watch_cache;
+
 /* ---- which pages are in mirrors -------------------------------------------- */
 
 /* The bits [low, high) of chunk number index that stand for [first, last]. */
@@ -89,6 +91,10 @@ static bool watch_installed(struct watch *watch, unsigned long *first,
 	return found;
 }
 
+/*
+ * Nothing enters there meanwhile: an invalidation lasts, or no view is left. So
+ * the bounds, which are the first to go, take no page with them that stays.
+ */
 static void __watch_forget(struct watch *watch, unsigned long first,
 			   unsigned long last, bool may_sleep)
 {
@@ -96,6 +102,12 @@ static void __watch_forget(struct watch *watch, unsigned long first,
 	struct chunk *chunk;
 	unsigned long index;
 
+	spin_lock(&watch->lock);
+	if (first <= watch->lowest && watch->highest <= last) {
+		watch->lowest = ULONG_MAX;
+		watch->highest = 0;
+	}
+	spin_unlock(&watch->lock);
 	xa_for_each_range(&watch->installed, index, chunk, first / CHUNK_PAGES,
 			  last / CHUNK_PAGES) {
 		chunk_clip(index, first, last, &low, &high);
@@ -134,6 +146,14 @@ struct chunk *watch_chunk(struct watch *watch, unsigned long address)
 	return xa_is_err(old) ? NULL : old;
 }
 
+/* The pages [first, last] enter mirrors. */
+void __watch_note(struct watch *watch, unsigned long first, unsigned long last)
+{
+	lockdep_assert_held(&watch->lock);
+	watch->lowest = min(watch->lowest, first);
+	watch->highest = max(watch->highest, last);
+}
+
 /* ---- invalidations under way and past -------------------------------------- */
 
 static bool span_meets(const struct span *span, unsigned long start,
@@ -145,14 +165,16 @@ static bool span_meets(const struct span *span, unsigned long start,
 static void __watch_start(struct watch *watch,
 			  const struct mmu_notifier_range *range)
 {
-	unsigned long slot = find_first_zero_bit(&watch->active, SPANS);
+	unsigned long slot;
 
 	lockdep_assert_held(&watch->lock);
-	if (slot == SPANS) {
+	if (watch->active == BIT(SPANS) - 1) {
 		watch->crowded++;
+		watch->was_crowded = true;
 		return;
 	}
-	__set_bit(slot, &watch->active);
+	slot = ffz(watch->active);
+	watch->active |= BIT(slot);
 	watch->key[slot] = range;
 	watch->spans[slot].start = range->start;
 	watch->spans[slot].end = range->end;
@@ -161,18 +183,19 @@ static void __watch_start(struct watch *watch,
 static void __watch_end(struct watch *watch,
 			const struct mmu_notifier_range *range)
 {
-	unsigned long slot;
+	unsigned long slot, left;
 	struct span *past;
 
 	lockdep_assert_held(&watch->lock);
 	past = &watch->past[watch->ended % SPANS];
 	past->start = range->start;
 	past->end = range->end;
-	for_each_set_bit(slot, &watch->active, SPANS) {
+	for (left = watch->active; left; left &= left - 1) {
+		slot = __ffs(left);
 		if (watch->key[slot] != range)
 			continue;
 		*past = watch->spans[slot];
-		__clear_bit(slot, &watch->active);
+		watch->active &= ~BIT(slot);
 		goto out;
 	}
 	if (watch->crowded)
@@ -186,13 +209,13 @@ out:
 static bool __watch_busy(const struct watch *watch, unsigned long start,
 			 unsigned long end)
 {
-	unsigned long slot;
+	unsigned long left;
 
 	lockdep_assert_held(&watch->lock);
 	if (watch->crowded)
 		return true;
-	for_each_set_bit(slot, &watch->active, SPANS)
-		if (span_meets(&watch->spans[slot], start, end))
+	for (left = watch->active; left; left &= left - 1)
+		if (span_meets(&watch->spans[__ffs(left)], start, end))
 			return true;
 	return false;
 }
@@ -245,24 +268,24 @@ int watch_settle(struct watch *watch, unsigned long address,
 /* ---- the zap --------------------------------------------------------------- */
 
 /* Where more views meet, all mirrors are zapped: too much does no harm. */
-#define ZAPS 8
+#define PLACES 8
 
 /* [first, last] in pages of the map file. */
-struct zap {
+struct place {
 	pgoff_t first;
 	pgoff_t last;
 };
 
 /* Where the source's pages [first, last] are in the map file. */
-static unsigned int __watch_zaps(struct watch *watch, unsigned long first,
-				 unsigned long last, struct zap *zaps)
+static unsigned int __watch_places(struct watch *watch, unsigned long first,
+				   unsigned long last, struct place *places)
 {
 	unsigned long start = first << PAGE_SHIFT, from, to;
 	unsigned long end = ((last + 1) << PAGE_SHIFT) - 1;
 	struct interval_tree_node *node;
 	unsigned int nr = 0;
 	struct view *view;
-	struct zap zap;
+	struct place place;
 
 	lockdep_assert_held(&watch->lock);
 	for (node = interval_tree_iter_first(&watch->views, start, end); node;
@@ -270,15 +293,15 @@ static unsigned int __watch_zaps(struct watch *watch, unsigned long first,
 		view = container_of(node, struct view, node);
 		from = max(start, view->address) - view->address;
 		to = min(end, node->last) - view->address;
-		zap.first = view->pgoff + (from >> PAGE_SHIFT);
-		zap.last = view->pgoff + (to >> PAGE_SHIFT);
-		if (nr < ZAPS) {
-			zaps[nr++] = zap;
+		place.first = view->pgoff + (from >> PAGE_SHIFT);
+		place.last = view->pgoff + (to >> PAGE_SHIFT);
+		if (nr < PLACES) {
+			places[nr++] = place;
 			continue;
 		}
 		/* Not to look at each of very many under the lock. */
-		zaps[ZAPS - 1].first = 0;
-		zaps[ZAPS - 1].last = ULONG_MAX;
+		places[PLACES - 1].first = 0;
+		places[PLACES - 1].last = ULONG_MAX;
 		break;
 	}
 	return nr;
@@ -289,13 +312,13 @@ static void watch_zap(struct watch *watch, unsigned long first,
 		      unsigned long last)
 {
 	struct context *context;
-	struct zap zaps[ZAPS];
+	struct place places[PLACES];
 	unsigned int i, nr = 0;
 
 	spin_lock(&watch->lock);
 	context = watch->context;
 	if (context) {
-		nr = __watch_zaps(watch, first, last, zaps);
+		nr = __watch_places(watch, first, last, places);
 		WRITE_ONCE(watch->zaps, watch->zaps + 1);
 		/* The bits of a view that was removed stay until now. */
 		if (nr)
@@ -306,7 +329,7 @@ static void watch_zap(struct watch *watch, unsigned long first,
 		return;
 
 	for (i = 0; i < nr; i++)
-		mirrors_zap(context, zaps[i].first, zaps[i].last);
+		mirrors_invalidate(context, places[i].first, places[i].last);
 	watch_forget(watch, first, last);
 
 	spin_lock(&watch->lock);
@@ -325,7 +348,7 @@ static int watch_invalidate_start(struct mmu_notifier *notifier,
 	unsigned long first = range->start >> PAGE_SHIFT;
 	unsigned long last = (range->end - 1) >> PAGE_SHIFT;
 	bool may_sleep = mmu_notifier_range_blockable(range);
-	bool viewed, hit;
+	bool viewed, noted, hit;
 
 	/* From here on no fault that looked before can let a page enter. */
 	spin_lock(&watch->lock);
@@ -333,6 +356,9 @@ static int watch_invalidate_start(struct mmu_notifier *notifier,
 	viewed = interval_tree_iter_first(&watch->views, range->start,
 					  range->end - 1);
 	watch->counters.invalidations += viewed;
+	first = max(first, watch->lowest);
+	last = min(last, watch->highest);
+	noted = first <= last;
 	spin_unlock(&watch->lock);
 	if (!viewed) {
 		/*
@@ -340,11 +366,12 @@ static int watch_invalidate_start(struct mmu_notifier *notifier,
 		 * bits. They must not outlive what was mapped here: a mirror
 		 * may come next, and its pages are never noted.
 		 */
-		__watch_forget(watch, first, last, may_sleep);
+		if (noted)
+			__watch_forget(watch, first, last, may_sleep);
 		return 0;
 	}
 
-	hit = watch_installed(watch, &first, &last, may_sleep);
+	hit = noted && watch_installed(watch, &first, &last, may_sleep);
 	trace_remote_mapping_invalidate(watch, range, hit);
 	/* One that cannot wait is refused by watch_veto(), called after this. */
 	if (hit && may_sleep)
@@ -409,7 +436,7 @@ static void watch_free(struct work_struct *work)
 		cond_resched();
 	}
 	xa_destroy(&watch->installed);
-	kfree(watch);
+	kmem_cache_free(watch_cache, watch);
 	live_put();
 }
 
@@ -417,7 +444,7 @@ static void watch_free(struct work_struct *work)
 static void watch_put(struct watch *watch)
 {
 	if (refcount_dec_and_test(&watch->refs))
-		live_free(&watch->free);
+		queue_work(live_queue, &watch->free);
 }
 
 static void watch_free_notifier(struct mmu_notifier *notifier)
@@ -446,7 +473,7 @@ static const struct mmu_notifier_ops watch_veto_ops = {
 
 static struct watch *watch_new(struct context *context)
 {
-	struct watch *watch = kzalloc(sizeof(*watch), GFP_KERNEL_ACCOUNT);
+	struct watch *watch = kmem_cache_zalloc(watch_cache, GFP_KERNEL_ACCOUNT);
 
 	if (!watch)
 		return NULL;
@@ -459,6 +486,7 @@ static struct watch *watch_new(struct context *context)
 	spin_lock_init(&watch->lock);
 	watch->context = context;
 	watch->views = RB_ROOT_CACHED;
+	watch->lowest = ULONG_MAX;
 	xa_init(&watch->installed);
 	return watch;
 }
@@ -483,6 +511,33 @@ static int __watch_register(struct watch *watch, struct mm_struct *mm)
 	return ret;
 }
 
+static void watch_end(struct watch *watch)
+{
+	spin_lock(&watch->lock);
+	watch->context = NULL;
+	watch->views = RB_ROOT_CACHED;
+	spin_unlock(&watch->lock);
+	wait_event(watch->wait, !READ_ONCE(watch->zaps));
+	mmu_notifier_put(&watch->notifier);
+	mmu_notifier_put(&watch->veto);
+}
+
+/* With the mmap_lock held for writing. */
+static struct watch *__context_watch(struct context *context)
+{
+	struct registration registration;
+	struct watch *watch;
+	int ret;
+
+	watch = watch_new(context);
+	if (!watch)
+		return ERR_PTR(-ENOMEM);
+	registration_begin(&registration, context->mm);
+	ret = __watch_register(watch, context->mm);
+	registration_end(&registration);
+	return ret ? ERR_PTR(ret) : watch;
+}
+
 int context_watch(struct context *context)
 {
 	struct mm_struct *mm = context->mm;
@@ -491,17 +546,20 @@ int context_watch(struct context *context)
 
 	if (!mmget_not_zero(mm))
 		return -ESRCH;
-	ret = -ENOMEM;
-	watch = watch_new(context);
-	if (!watch)
-		goto out_mm;
 	ret = mmap_write_lock_killable(mm);
-	if (ret) {
-		watch_put(watch);
+	if (ret)
 		goto out_mm;
+	watch = __context_watch(context);
+	/*
+	 * Up to now it may have heard ends without their starts. That is none
+	 * the worse for it, unless it had to tell them by their number.
+	 */
+	while (!IS_ERR(watch) && READ_ONCE(watch->was_crowded)) {
+		watch_end(watch);
+		watch = __context_watch(context);
 	}
-	ret = __watch_register(watch, mm);
 	mmap_write_unlock(mm);
+	ret = PTR_ERR_OR_ZERO(watch);
 	if (!ret)
 		context->watch = watch;
 out_mm:
@@ -519,13 +577,17 @@ out_mm:
  */
 void context_unwatch(struct context *context)
 {
-	struct watch *watch = context->watch;
+	watch_end(context->watch);
+}
 
-	spin_lock(&watch->lock);
-	watch->context = NULL;
-	watch->views = RB_ROOT_CACHED;
-	spin_unlock(&watch->lock);
-	wait_event(watch->wait, !READ_ONCE(watch->zaps));
-	mmu_notifier_put(&watch->notifier);
-	mmu_notifier_put(&watch->veto);
+int __init watch_init(void)
+{
+	watch_cache = KMEM_CACHE(watch, SLAB_ACCOUNT);
+	return watch_cache ? 0 : -ENOMEM;
+}
+
+/* All watches are freed. */
+void watch_exit(void)
+{
+	kmem_cache_destroy(watch_cache);
 }

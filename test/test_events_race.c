@@ -473,6 +473,111 @@ TEST_F_TIMEOUT(race, mirrors_come_and_go_while_the_source_changes, 120)
 	}
 }
 
+#define AHEAD (128UL << 20)
+
+struct publish {
+	uint64_t memory;
+	uint64_t counter; /* where all see it */
+	uint64_t seconds;
+};
+
+/*
+ * Count in new pages each time; say so when they all have the count. What is
+ * freed here is taken again here, for another page most likely: each has its
+ * number too.
+ */
+static long publish(void *arg)
+{
+	const struct publish *order = arg;
+	struct deadline deadline = deadline_in(order->seconds);
+	uint64_t *counter = (uint64_t *)order->counter;
+	uint64_t turn;
+	size_t n;
+
+	for (turn = 1; turn <= TURNS || !deadline_passed(&deadline); turn++) {
+		for (n = 0; n < PAGES; n++)
+			*(volatile uint64_t *)(order->memory + n * PAGE_SIZE) =
+				turn << 8 | n;
+		__atomic_store_n(counter, turn, __ATOMIC_RELEASE);
+		madvise((void *)order->memory, SIZE, MADV_DONTNEED);
+	}
+	return turn;
+}
+
+struct last_looker {
+	pthread_t thread;
+	char *at;
+	const uint64_t *counter;
+	volatile bool *stop;
+	uint64_t looks;
+};
+
+static void *last_looker_run(void *arg)
+{
+	struct last_looker *looker = arg;
+	uint64_t value, least;
+	size_t page = 0;
+
+	while (!*looker->stop) {
+		page = (page + 1) % PAGES;
+		least = __atomic_load_n(looker->counter, __ATOMIC_ACQUIRE);
+		if (touch_read(looker->at + page * PAGE_SIZE, &value))
+			continue; /* it has been unmapped */
+		if (value && (value >> 8 < least || (value & 0xff) != page))
+			fatal("page %zu shows %#lx after %lu", page, value,
+			      least);
+		looker->looks++;
+	}
+	return NULL;
+}
+
+/*
+ * One munmap() takes away much memory and then the mirror: for as long as it is
+ * at the former, the latter has its page tables, and others look.
+ */
+TEST_F_TIMEOUT(race, a_mirror_is_unmapped_behind_much_memory, 120)
+{
+	struct publish order = { .memory = self->memory,
+				 .seconds = 4 * SECONDS };
+	struct deadline deadline = deadline_in(3 * SECONDS);
+	volatile bool stop = false;
+	struct last_looker looker = { .stop = &stop };
+	uint64_t turn, looks = 0;
+	int fd = memfd_create("counter", MFD_CLOEXEC);
+
+	ASSERT_EQ(0, ftruncate(fd, PAGE_SIZE));
+	looker.counter = mmap(NULL, PAGE_SIZE, PROT_READ, MAP_SHARED, fd, 0);
+	ASSERT_NE(MAP_FAILED, looker.counter);
+	order.counter = source_mmap(self->source, 0, PAGE_SIZE,
+				    PROT_READ | PROT_WRITE, MAP_SHARED,
+				    source_take_fd(self->source, fd), 0);
+	source_call_begin(self->source, publish, &order, sizeof(order));
+	for (turn = 0; turn < 3 || !deadline_passed(&deadline); turn++) {
+		char *at = mmap(NULL, AHEAD + SIZE, PROT_READ | PROT_WRITE,
+				MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+		ASSERT_NE(MAP_FAILED, at);
+		/* The more pages, the longer */
+		ASSERT_EQ(0, madvise(at, AHEAD, MADV_NOHUGEPAGE));
+		ASSERT_EQ(0, madvise(at, AHEAD, MADV_POPULATE_WRITE));
+		looker.at = at + AHEAD;
+		ASSERT_EQ(looker.at, mmap(looker.at, SIZE, PROT_READ,
+					  MAP_SHARED | MAP_FIXED,
+					  self->mirror.map, 0));
+		ASSERT_EQ(0, pthread_create(&looker.thread, NULL,
+					    last_looker_run, &looker));
+		WAIT_FOR(looker.looks > looks + PAGES);
+		ASSERT_EQ(0, munmap(at, AHEAD + SIZE));
+		stop = true;
+		pthread_join(looker.thread, NULL);
+		stop = false;
+		looks = looker.looks;
+	}
+	ASSERT_LE(TURNS, source_finish(self->source));
+	TH_LOG("%lu turns, %lu looks", turn, looks);
+	close(fd);
+}
+
 TEST_F_TIMEOUT(race, contexts_come_and_go_while_the_source_changes, 120)
 {
 	struct churn order = { self->memory, SECONDS, CHURN_MAP };
