@@ -13,9 +13,11 @@
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "remotemap.h"
@@ -189,4 +191,59 @@ int pidfd_mem(int pidfd, int *fds, unsigned int flags)
 		return 0;
 	errno = -err;
 	return -1;
+}
+
+#define HUGE_SIZE (2UL << 20)
+
+/* The first address from start on that agrees with like modulo 2 MiB. */
+static uintptr_t congruent(uintptr_t start, uintptr_t like, size_t size)
+{
+	return size < HUGE_SIZE ? start :
+				  start + ((like - start) & (HUGE_SIZE - 1));
+}
+
+static int map_reserved(uintptr_t reserved, size_t length, size_t size,
+			int prot, int map_fd, off_t offset, void **mirror)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	uintptr_t place;
+	void *first;
+
+	if (!reserved || reserved % page || !size ||
+	    length > UINTPTR_MAX - reserved)
+		return -EINVAL;
+	if (size > length)
+		return -ENOMEM;
+	/* The kernel knows the source's addresses and places it so; then move. */
+	first = mmap(NULL, size, prot, MAP_SHARED, map_fd, offset);
+	if (first == MAP_FAILED)
+		return -errno;
+	size = (size + page - 1) / page * page;
+	place = congruent(reserved, (uintptr_t)first, size);
+	if (place - reserved > length || length - (place - reserved) < size) {
+		munmap(first, size);
+		return -ENOMEM;
+	}
+	*mirror = mremap(first, size, size, MREMAP_MAYMOVE | MREMAP_FIXED,
+			 (void *)place);
+	if (*mirror == MAP_FAILED) {
+		int err = -errno;
+
+		munmap(first, size);
+		return err;
+	}
+	return 0;
+}
+
+void *pidfd_mem_mmap(void *reserved, size_t length, size_t size, int prot,
+		     int map_fd, off_t offset)
+{
+	void *mirror = MAP_FAILED;
+	int err = map_reserved((uintptr_t)reserved, length, size, prot, map_fd,
+			       offset, &mirror);
+
+	if (!err)
+		return mirror;
+	errno = -err;
+	return MAP_FAILED;
 }

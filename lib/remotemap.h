@@ -12,6 +12,8 @@
 #define REMOTEMAP_H
 
 #include <linux/remote_mapping.h>
+#include <stddef.h>
+#include <sys/types.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -44,6 +46,32 @@ extern "C" {
  *  ENOMEM         out of memory
  */
 int pidfd_mem(int pidfd, int *fds, unsigned int flags);
+
+/**
+ * pidfd_mem_mmap() - map a part of a map file into a reserved range
+ * @reserved: where the range begins, page aligned; usually a PROT_NONE mapping
+ * @length: of the range, in bytes
+ * @size: how much to map, in bytes; as in mmap(2)
+ * @prot: PROT_READ or PROT_READ | PROT_WRITE, as in mmap(2)
+ * @map_fd: the map file
+ * @offset: in the map file, in bytes, page aligned
+ *
+ * The mirror begins at the first address in the range that agrees modulo 2 MiB
+ * with the source's address for @offset, so that huge pages of the source can be
+ * huge pages in it. Something smaller than 2 MiB begins where the range does.
+ * What was mapped in its place is replaced, at once and as a whole; the rest of
+ * the range is left alone. Reserve 2 MiB more than @size and it always fits.
+ *
+ * MT-Safe, as long as nobody else maps or unmaps in the range.
+ *
+ * Return: the mirror's address, or MAP_FAILED with errno:
+ *  EINVAL         @reserved is NULL or not page aligned, @size is 0, the range
+ *                 wraps
+ *  ENOMEM         @size does not fit into the range, there with that agreement
+ *  others         as mmap(2) of the map file says, see mirror-proc(4)
+ */
+void *pidfd_mem_mmap(void *reserved, size_t length, size_t size, int prot,
+		     int map_fd, off_t offset);
 
 #ifdef __cplusplus
 }

@@ -602,6 +602,160 @@ static int peek(pid_t pid, uint64_t address, size_t size, char *text,
 	return pclose(file);
 }
 
+/* ---- into a reserved range ---------------------------------------------------------- */
+
+#define RESERVED (4 * PMD_SIZE)
+
+FIXTURE(reserved)
+{
+	struct source *source;
+	uint64_t memory; /* 2 MiB, not aligned to that */
+	struct mirror mirror; /* of it, mapped elsewhere */
+	char *range;
+};
+
+FIXTURE_SETUP(reserved)
+{
+	self->source = source_start();
+	self->memory = source_anon_aligned(self->source, 2 * PMD_SIZE) +
+		       5 * PAGE_SIZE;
+	source_fill(self->source, self->memory, PMD_SIZE, 7);
+	self->mirror = mirror_open(self->source->pid, self->memory, PMD_SIZE,
+				   PROT_READ | PROT_WRITE, 0);
+	self->range = mmap(NULL, RESERVED, PROT_NONE,
+			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	ASSERT_NE(MAP_FAILED, self->range);
+}
+
+FIXTURE_TEARDOWN(reserved)
+{
+	munmap(self->range, RESERVED);
+	mirror_close(&self->mirror);
+	source_end(self->source);
+}
+
+static bool is_reserved(const char *at)
+{
+	uint64_t value;
+
+	return touch_read(at, &value) == SIGSEGV;
+}
+
+static uint64_t mappings_with(const char *text)
+{
+	char line[256];
+	uint64_t nr = 0;
+	FILE *maps = fopen("/proc/self/maps", "re");
+
+	while (maps && fgets(line, sizeof(line), maps))
+		nr += strstr(line, text) != NULL;
+	if (maps)
+		fclose(maps);
+	return nr;
+}
+
+TEST_F(reserved, mirror_agrees_with_the_source_modulo_2_MiB)
+{
+	size_t start;
+
+	/* Wherever the range begins, the mirror begins at the first such place. */
+	for (start = 0; start < 20; start += 3) {
+		char *from = self->range + start * PAGE_SIZE;
+		char *at = pidfd_mem_mmap(from, RESERVED - start * PAGE_SIZE,
+					  PMD_SIZE, PROT_READ | PROT_WRITE,
+					  self->mirror.map, 0);
+
+		ASSERT_NE(MAP_FAILED, at);
+		ASSERT_EQ(self->memory % PMD_SIZE, (uintptr_t)at % PMD_SIZE);
+		ASSERT_LE(from, at);
+		ASSERT_GT(PMD_SIZE, (size_t)(at - from));
+		ASSERT_EQ(-1, pattern_differs(at, PMD_SIZE, 7));
+		if (at > from) {
+			ASSERT_TRUE(is_reserved(at - PAGE_SIZE));
+		}
+		ASSERT_TRUE(is_reserved(at + PMD_SIZE));
+		ASSERT_EQ(2, mappings_with("remote_mapping"));
+		ASSERT_EQ(at, mmap(at, PMD_SIZE, PROT_NONE,
+				   MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
+				   0));
+	}
+}
+
+TEST_F(reserved, small_mirror_begins_where_the_range_does)
+{
+	char *at = pidfd_mem_mmap(self->range, PAGE_SIZE, 10, PROT_READ,
+				  self->mirror.map, PAGE_SIZE);
+
+	ASSERT_EQ(self->range, at);
+	ASSERT_EQ(-1, pattern_differs(self->mirror.at, PMD_SIZE, 7));
+	ASSERT_EQ(0, memcmp(at, self->mirror.at + PAGE_SIZE, PAGE_SIZE));
+	ASSERT_TRUE(is_reserved(at + PAGE_SIZE));
+}
+
+TEST_F(reserved, source_in_huge_pages_is_huge_in_the_mirror)
+{
+	uint64_t memory = source_anon_aligned(self->source, PMD_SIZE);
+	struct mirror mirror;
+	uint64_t before;
+	char *at;
+
+	source_madvise(self->source, memory, PMD_SIZE, MADV_HUGEPAGE);
+	source_fill(self->source, memory, PMD_SIZE, 8);
+	if (!is_huge(self->source, memory))
+		SKIP(return, "no huge page could be had");
+	mirror = mirror_open(self->source->pid, memory, PMD_SIZE, PROT_READ, 0);
+	before = counter(mirror.map, "huge_pages_mapped");
+	at = pidfd_mem_mmap(self->range + 3 * PAGE_SIZE, 3 * PMD_SIZE, PMD_SIZE,
+			    PROT_READ, mirror.map, 0);
+	ASSERT_NE(MAP_FAILED, at);
+	ASSERT_EQ(-1, pattern_differs(at, PMD_SIZE, 8));
+	ASSERT_EQ(before + 1, counter(mirror.map, "huge_pages_mapped"));
+	mirror_close(&mirror);
+}
+
+/* Refused, and nothing is mapped or unmapped by it. */
+#define REFUSED(error, ...)                                         \
+	do {                                                        \
+		errno = 0;                                          \
+		ASSERT_EQ(MAP_FAILED, pidfd_mem_mmap(__VA_ARGS__)); \
+		ASSERT_EQ(error, errno);                            \
+		ASSERT_EQ(1, mappings_with("remote_mapping"));      \
+		ASSERT_TRUE(is_reserved(self->range));              \
+	} while (0)
+
+TEST_F(reserved, bad_ranges_are_EINVAL)
+{
+	int map = self->mirror.map;
+
+	REFUSED(EINVAL, NULL, RESERVED, PAGE_SIZE, PROT_READ, map, 0);
+	REFUSED(EINVAL, self->range + 8, PMD_SIZE, PAGE_SIZE, PROT_READ, map, 0);
+	REFUSED(EINVAL, self->range, RESERVED, 0, PROT_READ, map, 0);
+	REFUSED(EINVAL, self->range, SIZE_MAX, PAGE_SIZE, PROT_READ, map, 0);
+}
+
+TEST_F(reserved, what_does_not_fit_is_ENOMEM)
+{
+	int map = self->mirror.map;
+
+	REFUSED(ENOMEM, self->range, PAGE_SIZE, 2 * PAGE_SIZE, PROT_READ, map,
+		0);
+	/* Five pages more than there is room for, to agree */
+	REFUSED(ENOMEM, (char *)((uintptr_t)(self->range + PMD_SIZE - 1) &
+				 -PMD_SIZE),
+		PMD_SIZE + 4 * PAGE_SIZE, PMD_SIZE, PROT_READ, map, 0);
+}
+
+TEST_F(reserved, refusals_of_mmap_are_passed_on)
+{
+	int map = self->mirror.map;
+
+	REFUSED(EBADF, self->range, RESERVED, PAGE_SIZE, PROT_READ, -1, 0);
+	REFUSED(EPERM, self->range, RESERVED, PAGE_SIZE, PROT_EXEC, map, 0);
+	REFUSED(EINVAL, self->range, RESERVED, PAGE_SIZE, PROT_READ, map, 1);
+	REFUSED(EINVAL, self->range, RESERVED, PAGE_SIZE, PROT_READ, map,
+		1UL << 40);
+}
+
 TEST_F(library, example_prints_the_range)
 {
 	char text[256];
