@@ -135,6 +135,15 @@ static inline vm_fault_t compat_insert_pfn_pmd(struct vm_fault *vmf,
 	compat_insert_pfn_pmd(vmf, pfn, write)
 #endif
 
+/*
+ * Whether an entry that is there may be written over, to allow more, without a
+ * flush: on x86 a fault drops the stale one. Elsewhere that depends.
+ */
+static inline bool compat_pte_upgradable(void)
+{
+	return IS_ENABLED(CONFIG_X86);
+}
+
 /* 7.1: zap_vma_ptes() under another name. */
 #if LINUX_VERSION_CODE < KERNEL_VERSION(7, 1, 0)
 #define zap_special_vma_range(vma, address, size) \

@@ -47,6 +47,7 @@ static struct inode *context_alloc_inode(struct super_block *sb)
 	mutex_init(&context->populate);
 	init_rwsem(&context->mirrors_lock);
 	context->mirrors = RB_ROOT_CACHED;
+	init_waitqueue_head(&context->aside_wait);
 	mutex_init(&context->mutex);
 	mt_init_flags(&context->views, MT_FLAGS_USE_RCU);
 	return &context->inode;

@@ -27,6 +27,7 @@
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
+#include <linux/userfaultfd_k.h>
 
 #include "compat.h"
 #include "remote_mapping.h"
@@ -600,13 +601,16 @@ static int make_table_only(pte_t *ptep, unsigned long address, void *data)
 static bool look_is_huge(const struct look *look)
 {
 	unsigned long entry = look->pfns[look->target];
-	const struct vm_area_struct *vma = look->vmf->vma;
+	struct vm_area_struct *vma = look->vmf->vma;
 	unsigned long start = look->vmf->address & PMD_MASK;
 	unsigned long source = look->address & PMD_MASK;
 	const struct view *view = look->view;
 	struct folio *folio;
 
 	if (hmm_pfn_to_map_order(entry) < PMD_ORDER)
+		return false;
+	/* To protect it makes page tables, beside us. */
+	if (userfaultfd_wp(vma))
 		return false;
 	folio = page_folio(hmm_pfn_to_page(entry));
 	if (!READ_ONCE(folio->mapping) ||
@@ -869,7 +873,7 @@ static vm_fault_t mirror_pfn_mkwrite(struct vm_fault *vmf)
 {
 	if (fatal_signal_pending(current))
 		return VM_FAULT_SIGBUS;
-	if (!mirror_upgrade(vmf))
+	if (!compat_pte_upgradable() || !mirror_upgrade(vmf))
 		zap_special_vma_range(vmf->vma, vmf->address & PAGE_MASK,
 				      PAGE_SIZE);
 	return VM_FAULT_NOPAGE;

@@ -150,6 +150,8 @@ struct watch {
  * @mirrors_lock: a zap holds it for reading
  * @mirrors: those that pages may be in, by page offset in the map file; changed
  *           with @mirrors_lock held for writing
+ * @aside: how many zaps try for a lock (viewer.c)
+ * @aside_wait: until there are none
  * @mutex: serialises all that changes the fields below
  * @locked: no view can be added or removed any more
  * @nr_views: in @views
@@ -168,6 +170,8 @@ struct context {
 	struct mutex populate; /* table or huge page */
 	struct rw_semaphore mirrors_lock;
 	struct rb_root_cached mirrors;
+	atomic_t aside;
+	wait_queue_head_t aside_wait;
 	struct mutex mutex; /* all that follows */
 	bool locked;
 	unsigned long nr_views;
@@ -291,7 +295,9 @@ int mirror_add(struct context *context, struct vm_area_struct *vma);
 void mirror_copy(struct vm_area_struct *vma);
 void mirror_remove(struct vm_area_struct *vma);
 int mirror_link(struct mirror *mirror);
-void mirrors_invalidate(struct context *context, pgoff_t first, pgoff_t last);
+void mirrors_invalidate(struct context *context, pgoff_t first, pgoff_t last,
+			const struct mmu_notifier_range *range);
+void mirrors_invalidated(const struct mmu_notifier_range *range);
 void mirrors_zap(struct context *context, pgoff_t first, pgoff_t last);
 void registration_begin(struct registration *registration, struct mm_struct *mm);
 void registration_end(struct registration *registration);

@@ -126,11 +126,15 @@ int mirror_link(struct mirror *mirror)
 /* ---- registration ----------------------------------------------------------- */
 
 /*
- * Registrations of the module's own that are under way. A zap that cannot keep
- * one of these out joins it: it ends when the zap has.
+ * Registrations of the module's own that are under way; a zap that cannot keep
+ * one of these out joins it. Zaps that go on beside another's registration. And
+ * the invalidations for which such a zap has waited long enough.
  */
 static LIST_HEAD(registrations);
-static DEFINE_SPINLOCK(registrations_lock);
+static LIST_HEAD(loose_zaps);
+static const struct mmu_notifier_range *patient[8];
+static unsigned int nr_patient;
+static DEFINE_SPINLOCK(registrations_lock); /* all of these */
 static DECLARE_WAIT_QUEUE_HEAD(registrations_wait);
 
 /* Called with the mmap_lock of mm held for writing, which stays. */
@@ -143,6 +147,19 @@ void registration_begin(struct registration *registration, struct mm_struct *mm)
 	spin_unlock(&registrations_lock);
 }
 
+static bool registration_has_zaps(const struct registration *registration)
+{
+	struct registration *loose;
+	bool has;
+
+	spin_lock(&registrations_lock);
+	has = registration->zaps;
+	list_for_each_entry(loose, &loose_zaps, list)
+		has |= loose->mm == registration->mm;
+	spin_unlock(&registrations_lock);
+	return has;
+}
+
 /*
  * What was registered may have heard the end of a zap without its start, up to
  * now. As long as the mmap_lock is held nobody else can have registered.
@@ -152,13 +169,12 @@ void registration_end(struct registration *registration)
 	spin_lock(&registrations_lock);
 	list_del(&registration->list);
 	spin_unlock(&registrations_lock);
-	wait_event(registrations_wait, !READ_ONCE(registration->zaps));
-	/* The last one to leave has done so. */
-	spin_lock(&registrations_lock);
-	spin_unlock(&registrations_lock);
+	wait_event(registrations_wait, !registration_has_zaps(registration));
 }
 
-static struct registration *registration_join(const struct mm_struct *mm)
+/* Join one of that address space; if there is none, be loose. */
+static struct registration *registration_join(struct mm_struct *mm,
+					      struct registration *loose)
 {
 	struct registration *registration;
 
@@ -170,17 +186,69 @@ static struct registration *registration_join(const struct mm_struct *mm)
 		spin_unlock(&registrations_lock);
 		return registration;
 	}
+	if (loose) {
+		loose->mm = mm;
+		list_add(&loose->list, &loose_zaps);
+	}
 	spin_unlock(&registrations_lock);
 	return NULL;
 }
 
-static void registration_leave(struct registration *registration)
+static void registration_leave(struct registration *registration,
+			       struct registration *loose)
 {
 	spin_lock(&registrations_lock);
-	WRITE_ONCE(registration->zaps, registration->zaps - 1);
-	if (!registration->zaps)
-		wake_up_all(&registrations_wait);
+	if (registration)
+		registration->zaps--;
+	else
+		list_del(&loose->list);
+	wake_up_all(&registrations_wait);
 	spin_unlock(&registrations_lock);
+}
+
+/* For other contexts of the source that hear of the same invalidation */
+static void patience_note(const struct mmu_notifier_range *range)
+{
+	unsigned int i;
+
+	spin_lock(&registrations_lock);
+	for (i = 0; i < ARRAY_SIZE(patient); i++) {
+		if (patient[i] == range)
+			break;
+		if (patient[i])
+			continue;
+		patient[i] = range;
+		WRITE_ONCE(nr_patient, nr_patient + 1);
+		break;
+	}
+	spin_unlock(&registrations_lock);
+}
+
+static bool patience_is_out(const struct mmu_notifier_range *range, bool forget)
+{
+	unsigned int i;
+	bool found = false;
+
+	if (!READ_ONCE(nr_patient))
+		return false;
+	spin_lock(&registrations_lock);
+	for (i = 0; i < ARRAY_SIZE(patient); i++) {
+		if (!range || patient[i] != range)
+			continue;
+		found = true;
+		if (forget) {
+			patient[i] = NULL;
+			WRITE_ONCE(nr_patient, nr_patient - 1);
+		}
+	}
+	spin_unlock(&registrations_lock);
+	return found;
+}
+
+/* Called at the end of an invalidation, in the notifier. */
+void mirrors_invalidated(const struct mmu_notifier_range *range)
+{
+	patience_is_out(range, true);
 }
 
 /* ---- the zap --------------------------------------------------------------- */
@@ -260,22 +328,25 @@ static void mirror_empty(struct mirror *mirror)
 	vma_zap(mirror->vma, mirror->addresses.start, mirror->addresses.last);
 }
 
+/* How many pages are taken out without a pause: 32 MiB. */
+#define ZAP_PAGES 8192UL
+
 /**
  * struct zap - which pages of the map file are to be taken out of mirrors
  * @context: whose
- * @first: page
- * @last: page
+ * @range: the invalidation; NULL: called in no notifier
+ * @first: page of the part that is taken out now
+ * @last: page of it
  * @mapped: i_mmap_rwsem of the map file is held
  * @look_first: many mirrors are concerned, and few pages
- * @until: how long to try for a lock, in jiffies
  */
 struct zap {
 	struct context *context;
+	const struct mmu_notifier_range *range;
 	pgoff_t first;
 	pgoff_t last;
 	bool mapped;
 	bool look_first;
-	unsigned long until;
 };
 
 static void mirror_zap(struct mirror *mirror, const struct zap *zap)
@@ -292,113 +363,149 @@ static void mirror_zap(struct mirror *mirror, const struct zap *zap)
 		vma_zap(mirror->vma, start, end - 1);
 }
 
-/* How long a registration may keep a zap waiting that is not the module's. */
-#define PATIENCE (HZ)
+/* How long another's registration must have stood still to be passed. */
+#define PATIENCE (HZ / 4)
+
+/* Try for a lock that keeps registrations on the viewer out, and zap. */
+static bool mirror_zap_locked(struct mirror *mirror, struct zap *zap)
+{
+	struct mm_struct *mm = mirror->vma->vm_mm;
+
+	if (i_mmap_trylock_read(zap->context->inode.i_mapping)) {
+		zap->mapped = true;
+		mirror_zap(mirror, zap);
+		return true;
+	}
+	if (mmap_read_trylock(mm)) {
+		mirror_zap(mirror, zap);
+		mmap_read_unlock(mm);
+		return true;
+	}
+	return false;
+}
 
 /*
  * Somebody has the map file's i_mmap_rwsem for writing, or waits for it. One who
- * links or unlinks a VMA will be done in a moment. One who registers a notifier on
- * a viewer may wait for a lock that our caller has, and so for us. Then:
+ * links or unlinks a VMA will be done in a moment, and no more of them come as
+ * long as context->aside says that somebody is here. One who registers a notifier
+ * says so in the mapping's flags, and may wait for a lock that our caller has, and
+ * so for us. Then:
  *
- * - It is not this viewer: its mmap_lock can be had.
+ * - It is not on this viewer: its mmap_lock can be had.
  * - It is the module's own registration: it is joined.
- * - It is another's: it has the viewer's mmap_lock and the map file's lock, for as
- *   long as we have tried now, and so waits, for us as far as we can know. It is
- *   no danger as long as it does. What it waits for might after all be another's
- *   and come just now: it would hear an end without a start, and the second time
- *   makes sure that it has heard both of what it may have seen before.
+ * - It is another's, and has stood still for a while. It has the map file's lock,
+ *   and the mutex of all registrations: there is only this one. That it waits
+ *   for us is as good as sure, and as long as it does it is no danger. We go on
+ *   without a lock. If after all it waits for another, who comes just now, what
+ *   it registers hears an end without a start.
  */
 static void mirror_zap_aside(struct mirror *mirror, struct zap *zap)
 {
 	struct address_space *mapping = zap->context->inode.i_mapping;
-	struct mm_struct *mm = mirror->vma->vm_mm;
-	struct registration *registration;
+	struct registration *registration, loose;
+	unsigned long since = jiffies;
+	bool stuck;
 
-	for (;;) {
-		if (i_mmap_trylock_read(mapping)) {
-			zap->mapped = true;
+	while (!mirror_zap_locked(mirror, zap)) {
+		stuck = test_bit(AS_MM_ALL_LOCKS, &mapping->flags);
+		if (!stuck)
+			since = jiffies;
+		stuck = stuck && (time_after(jiffies, since + PATIENCE) ||
+				  patience_is_out(zap->range, false));
+		registration = registration_join(mirror->vma->vm_mm,
+						 stuck ? &loose : NULL);
+		if (registration || stuck) {
 			mirror_zap(mirror, zap);
+			registration_leave(registration, &loose);
+			if (!registration)
+				patience_note(zap->range);
 			return;
 		}
-		if (mmap_read_trylock(mm)) {
-			mirror_zap(mirror, zap);
-			mmap_read_unlock(mm);
-			return;
-		}
-		registration = registration_join(mm);
-		if (registration) {
-			mirror_zap(mirror, zap);
-			registration_leave(registration);
-			return;
-		}
-		if (time_after(jiffies, zap->until))
-			break;
 		fsleep(50);
 	}
-	mirror_zap(mirror, zap);
-	zap->look_first = false;
-	mirror_zap(mirror, zap);
 }
 
-static void __mirrors_zap(struct zap *zap)
+/*
+ * Before the map file's i_mmap_rwsem is taken for writing, by the core, in mmap,
+ * munmap, mremap, a split, or exit: those who try for it come first.
+ */
+static void mirrors_give_way(struct context *context)
+{
+	wait_event(context->aside_wait, !atomic_read(&context->aside));
+}
+
+static void mirrors_zap_aside(struct mirror *mirror, struct zap *zap)
+{
+	struct context *context = zap->context;
+
+	atomic_inc(&context->aside);
+	mirror_zap_aside(mirror, zap);
+	if (atomic_dec_and_test(&context->aside))
+		wake_up_all(&context->aside_wait);
+}
+
+/* Take out the first part of [first, last]; where the next begins, or 0. */
+static pgoff_t mirrors_zap_part(struct zap *zap, pgoff_t first, pgoff_t last)
 {
 	struct context *context = zap->context;
 	struct interval_tree_node *node, *next;
 	struct mirror *mirror;
 
 	down_read(&context->mirrors_lock);
-	node = interval_tree_iter_first(&context->mirrors, zap->first,
-					zap->last);
+	node = interval_tree_iter_first(&context->mirrors, first, last);
+	if (!node) {
+		up_read(&context->mirrors_lock);
+		return 0;
+	}
+	zap->first = max(first, node->start);
+	zap->last = min(last - zap->first, ZAP_PAGES - 1) + zap->first;
+	/* Somebody has the page. Of many, most may not. */
+	next = interval_tree_iter_next(node, zap->first, zap->last);
+	zap->look_first = next && zap->last - zap->first < LOOK_PAGES;
 	while (node) {
 		next = interval_tree_iter_next(node, zap->first, zap->last);
 		mirror = container_of(node, struct mirror, pages);
-		/* Somebody has the page. Of many, most may not. */
-		if (next && zap->last - zap->first < LOOK_PAGES)
-			zap->look_first = true;
 		if (zap->mapped)
 			mirror_zap(mirror, zap);
 		else
-			mirror_zap_aside(mirror, zap);
+			mirrors_zap_aside(mirror, zap);
 		node = next;
 	}
 	up_read(&context->mirrors_lock);
+	return zap->last == last ? 0 : zap->last + 1;
 }
 
 /*
  * Take the pages [first, last] of the map file out of all mirrors. Called in a
- * notifier of the source. May sleep.
+ * notifier of the source, for that range of its. May sleep.
  */
-void mirrors_invalidate(struct context *context, pgoff_t first, pgoff_t last)
+void mirrors_invalidate(struct context *context, pgoff_t first, pgoff_t last,
+			const struct mmu_notifier_range *range)
 {
 	struct address_space *mapping = context->inode.i_mapping;
-	struct zap zap = {
-		.context = context,
-		.first = first,
-		.last = last,
-		.mapped = i_mmap_trylock_read(mapping),
-		.until = jiffies + PATIENCE,
-	};
+	struct zap zap = { .context = context, .range = range };
 
-	__mirrors_zap(&zap);
-	if (zap.mapped)
-		i_mmap_unlock_read(mapping);
+	do {
+		zap.mapped = i_mmap_trylock_read(mapping);
+		first = mirrors_zap_part(&zap, first, last);
+		if (zap.mapped)
+			i_mmap_unlock_read(mapping);
+	} while (first);
 }
 
 /* The same, called with no lock of the core's memory management held. */
 void mirrors_zap(struct context *context, pgoff_t first, pgoff_t last)
 {
 	struct address_space *mapping = context->inode.i_mapping;
-	struct zap zap = {
-		.context = context,
-		.first = first,
-		.last = last,
-		.mapped = true,
-	};
+	struct zap zap = { .context = context, .mapped = true };
 
-	/* First: a zap that must not wait for it waits for mirrors_lock. */
-	i_mmap_lock_read(mapping);
-	__mirrors_zap(&zap);
-	i_mmap_unlock_read(mapping);
+	do {
+		/* First: who has mirrors_lock does not wait for this one. */
+		i_mmap_lock_read(mapping);
+		first = mirrors_zap_part(&zap, first, last);
+		i_mmap_unlock_read(mapping);
+		cond_resched();
+	} while (first);
 }
 
 /* ---- what the core tells of a viewer ---------------------------------------- */
@@ -417,8 +524,11 @@ static void viewer_unlink(struct viewer *viewer, unsigned long start,
 
 	mutex_lock(&viewer->mutex);
 	for (node = interval_tree_iter_first(&viewer->mirrors, start, last);
-	     node; node = interval_tree_iter_next(node, start, last))
-		mirror_empty(container_of(node, struct mirror, addresses));
+	     node; node = interval_tree_iter_next(node, start, last)) {
+		mirror = container_of(node, struct mirror, addresses);
+		mirrors_give_way(mirror->context);
+		mirror_empty(mirror);
+	}
 
 	node = interval_tree_iter_first(&viewer->mirrors, start, last);
 	while (node) {
@@ -474,11 +584,10 @@ static void viewer_idle(struct work_struct *work)
 	bool idle;
 
 	mutex_lock(&viewer->mutex);
-	idle = viewer->idle;
-	viewer->idle = false;
-	/* It was queued again while this waited for the mutex. */
+	/* If it was queued again while this waited, that one does it. */
+	idle = viewer->idle && !delayed_work_pending(&viewer->idle_work);
 	if (idle)
-		cancel_delayed_work(&viewer->idle_work);
+		viewer->idle = false;
 	mutex_unlock(&viewer->mutex);
 	if (idle)
 		mmu_notifier_put(&viewer->notifier);
@@ -538,7 +647,10 @@ static void __viewer_discount(struct viewer *viewer)
 		return;
 	}
 	viewer->idle = true;
-	mod_delayed_work(live_queue, &viewer->idle_work, IDLE_JIFFIES);
+	/* Who exits does not come again. */
+	mod_delayed_work(live_queue, &viewer->idle_work,
+			 atomic_read(&viewer->notifier.mm->mm_users) ?
+			 IDLE_JIFFIES : 0);
 }
 
 /* The VMA is new, and nobody can fault in it yet. */
@@ -550,6 +662,7 @@ int mirror_add(struct context *context, struct vm_area_struct *vma)
 
 	if (!mirror)
 		return -ENOMEM;
+	mirrors_give_way(context);
 	registration_begin(&registration, vma->vm_mm);
 	notifier = mmu_notifier_get_locked(&viewer_ops, vma->vm_mm);
 	registration_end(&registration);
@@ -592,6 +705,7 @@ void mirror_copy(struct vm_area_struct *vma)
 						    vma->vm_mm)));
 	viewer_count(viewer);
 
+	mirrors_give_way(old->context);
 	/* No fault links it again before the mmap_lock is released. */
 	vma_start_write(old->vma);
 	mutex_lock(&viewer->mutex);

@@ -309,7 +309,8 @@ static unsigned int __watch_places(struct watch *watch, unsigned long first,
 
 /* Take the source's pages [first, last] out of all mirrors. */
 static void watch_zap(struct watch *watch, unsigned long first,
-		      unsigned long last)
+		      unsigned long last,
+		      const struct mmu_notifier_range *range)
 {
 	struct context *context;
 	struct place places[PLACES];
@@ -329,7 +330,8 @@ static void watch_zap(struct watch *watch, unsigned long first,
 		return;
 
 	for (i = 0; i < nr; i++)
-		mirrors_invalidate(context, places[i].first, places[i].last);
+		mirrors_invalidate(context, places[i].first, places[i].last,
+				   range);
 	watch_forget(watch, first, last);
 
 	spin_lock(&watch->lock);
@@ -375,7 +377,7 @@ static int watch_invalidate_start(struct mmu_notifier *notifier,
 	trace_remote_mapping_invalidate(watch, range, hit);
 	/* One that cannot wait is refused by watch_veto(), called after this. */
 	if (hit && may_sleep)
-		watch_zap(watch, first, last);
+		watch_zap(watch, first, last, range);
 	return 0;
 }
 
@@ -384,6 +386,7 @@ static void watch_invalidate_end(struct mmu_notifier *notifier,
 {
 	struct watch *watch = container_of(notifier, struct watch, notifier);
 
+	mirrors_invalidated(range);
 	spin_lock(&watch->lock);
 	__watch_end(watch, range);
 	spin_unlock(&watch->lock);
@@ -401,7 +404,7 @@ static void watch_release(struct mmu_notifier *notifier, struct mm_struct *mm)
 	watch->released = true;
 	spin_unlock(&watch->lock);
 	if (watch_installed(watch, &first, &last, true))
-		watch_zap(watch, first, last);
+		watch_zap(watch, first, last, NULL);
 
 	spin_lock(&watch->lock);
 	if (watch->context) {
