@@ -11,7 +11,10 @@
 #include "harness.h"
 
 #include <fcntl.h>
+#include <linux/kvm.h>
 #include <pthread.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
 
 #define PAGES 32UL
 #define SIZE (PAGES * PAGE_SIZE)
@@ -639,22 +642,69 @@ static void *looker_run(void *arg)
 	return NULL;
 }
 
+/* Others look at the viewer: the module itself registers a notifier on it. */
+static pid_t open_without_end(pid_t viewer)
+{
+	pid_t opener = fork();
+	int map, ctrl;
+
+	if (opener)
+		return opener;
+	for (;;) {
+		if (context_open(viewer, O_RDONLY, 0, &ctrl, &map))
+			_exit(1);
+		close(ctrl);
+		close(map);
+	}
+}
+
+/* The viewer makes virtual machines: KVM registers one. -1: it cannot */
+static int kvm_open(void)
+{
+	if (system("modprobe -q kvm-amd || modprobe -q kvm-intel"))
+		return -1;
+	return open("/dev/kvm", O_RDWR | O_CLOEXEC);
+}
+
+struct creator {
+	pthread_t thread;
+	int kvm;
+	volatile bool *stop;
+	uint64_t turns;
+};
+
+static void *create_without_end(void *arg)
+{
+	struct creator *creator = arg;
+
+	while (!*creator->stop) {
+		int machine = ioctl(creator->kvm, KVM_CREATE_VM, 0);
+
+		if (machine < 0)
+			fatal("KVM_CREATE_VM: %m");
+		close(machine);
+		creator->turns++;
+	}
+	return NULL;
+}
+
 /*
  * To register a notifier takes the locks of all that an address space maps at
  * once. Here that is the viewer's, which maps a file that the source maps too,
  * above the mirror, while a third process makes holes in the file: what it
  * holds then is a lock of that file.
  */
-TEST_F_TIMEOUT(race, the_viewer_is_opened_while_its_mirror_is_zapped, 120)
+static void registration_beside_zaps(struct __test_metadata *_metadata,
+				     FIXTURE_DATA(race) * self, int kvm)
 {
-	struct deadline deadline = deadline_in(2 * SECONDS);
 	volatile bool stop = false;
 	struct viewer viewer = { .stop = &stop };
+	struct creator creator = { .kvm = kvm, .stop = &stop };
 	struct punch order = { .seconds = 2 * SECONDS };
 	struct mirror mirror;
-	uint64_t turn, file_at;
-	int fd, map, ctrl;
-	pid_t opener;
+	pid_t opener = 0;
+	uint64_t file_at;
+	int fd, status;
 	char *file;
 
 	fd = memfd_create("file", MFD_CLOEXEC);
@@ -665,38 +715,65 @@ TEST_F_TIMEOUT(race, the_viewer_is_opened_while_its_mirror_is_zapped, 120)
 	file = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	ASSERT_NE(MAP_FAILED, file);
 	mirror = mirror_open(self->source->pid, file_at, SIZE, PROT_READ, 0);
-	if (mirror.at > file) {
-		char *lower = mmap(NULL, SIZE, PROT_READ, MAP_SHARED,
-				   mirror.map, 0);
+	viewer.at = mirror.at;
+	if (viewer.at > file)
+		viewer.at = mmap(NULL, SIZE, PROT_READ, MAP_SHARED, mirror.map,
+				 0);
+	ASSERT_LT(viewer.at, file);
 
-		ASSERT_LT(lower, file);
-		viewer.at = lower;
-	} else {
-		viewer.at = mirror.at;
-	}
-
-	opener = fork();
-	if (!opener) {
-		for (turn = 0; turn < TURNS || !deadline_passed(&deadline);
-		     turn++) {
-			if (context_open(getppid(), O_RDONLY, 0, &ctrl, &map))
-				_exit(1);
-			close(ctrl);
-			close(map);
-		}
-		_exit(0);
-	}
+	if (kvm < 0)
+		opener = open_without_end(getpid());
+	else
+		ASSERT_EQ(0, pthread_create(&creator.thread, NULL,
+					    create_without_end, &creator));
 	order.file = source_take_fd(self->third, fd);
 	source_call_begin(self->third, punch, &order, sizeof(order));
 	ASSERT_EQ(0, pthread_create(&viewer.thread, NULL, looker_run, &viewer));
 	ASSERT_LE(TURNS, source_finish(self->third));
-	ASSERT_EQ(opener, waitpid(opener, &map, 0));
-	ASSERT_EQ(0, map);
 	stop = true;
 	pthread_join(viewer.thread, NULL);
-	ASSERT_LT(TURNS, mirror_hits(&mirror));
+	if (kvm < 0) {
+		ASSERT_EQ(0, kill(opener, SIGKILL));
+		ASSERT_EQ(opener, waitpid(opener, &status, 0));
+		ASSERT_EQ(SIGKILL, WTERMSIG(status));
+	} else {
+		pthread_join(creator.thread, NULL);
+		TH_LOG("%lu machines, %lu hits", creator.turns,
+		       mirror_hits(&mirror));
+		ASSERT_LT(0, creator.turns);
+	}
+	ASSERT_LT(0, mirror_hits(&mirror));
 	mirror_close(&mirror);
 	close(fd);
+}
+
+TEST_F_TIMEOUT(race, the_viewer_is_opened_while_its_mirror_is_zapped, 120)
+{
+	registration_beside_zaps(_metadata, self, -1);
+}
+
+TEST_F_TIMEOUT(race, the_viewer_makes_machines_while_its_mirror_is_zapped, 120)
+{
+	int kvm = kvm_open(), ready[2];
+	pid_t keeper;
+	char byte;
+
+	if (kvm < 0)
+		SKIP(return, "there is no KVM in this machine");
+	ASSERT_EQ(0, pipe(ready));
+	/* While there is one, no other makes the kernel write over its code. */
+	keeper = fork();
+	if (!keeper) {
+		ioctl(kvm, KVM_CREATE_VM, 0);
+		write(ready[1], "", 1);
+		pause();
+		_exit(0);
+	}
+	ASSERT_EQ(1, read(ready[0], &byte, 1));
+	registration_beside_zaps(_metadata, self, kvm);
+	ASSERT_EQ(0, kill(keeper, SIGKILL));
+	ASSERT_EQ(keeper, waitpid(keeper, NULL, 0));
+	close(kvm);
 }
 
 TEST_F_TIMEOUT(race, viewers_look_while_the_source_dies, 120)
