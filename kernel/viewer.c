@@ -283,7 +283,7 @@ static pmd_t *pmd_of(struct mm_struct *mm, unsigned long address)
 static bool mirror_is_empty(struct mm_struct *mm, unsigned long start,
 			    unsigned long end)
 {
-	spinlock_t *lock;
+	spinlock_t *lock; /* the page table's */
 	bool empty = true;
 	pmd_t *pmd, value;
 	pte_t *pte;

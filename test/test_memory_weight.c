@@ -230,11 +230,15 @@ TEST_F(weight, change_of_memory_outside_of_all_views_is_not_even_received)
 				     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	uint64_t received;
 
+	/* It would change the views' memory too, in its own time. */
+	if (!text_write("/proc/sys/kernel/numa_balancing", "0"))
+		sleep(1);
 	source_fill(self->source, other, SIZE, SEED);
 	ASSERT_EQ(-1, pattern_differs(self->mirror.at, SIZE, SEED));
 	received = counter(self->mirror.map, "invalidations");
 	ASSERT_EQ(0, source_madvise(self->source, other, SIZE, MADV_DONTNEED));
-	ASSERT_EQ(received, counter(self->mirror.map, "invalidations"));
+	EXPECT_EQ(received, counter(self->mirror.map, "invalidations"));
+	text_write("/proc/sys/kernel/numa_balancing", "1");
 }
 
 TEST_F(weight, a_second_change_of_the_same_memory_calls_nobody)
