@@ -64,6 +64,7 @@ static_assert(CHUNK_PAGES == 1UL << PMD_ORDER);
  * @since: what of the source's invalidations had ended before the look
  * @upgrade: the page is there, but not for writing
  * @entered: how many pages entered the mirror
+ * @small: it is no huge page after all
  * @barred: something that is no page is in the viewer's page table
  * @few: room for @pfns of a window of the default size
  */
@@ -83,6 +84,7 @@ struct look {
 	unsigned long since;
 	unsigned int entered;
 	bool upgrade;
+	bool small;
 	bool barred;
 	unsigned long few[WINDOW_PAGES];
 };
@@ -121,7 +123,11 @@ bool source_is_prompt(struct vm_area_struct *vma)
 	return vma_is_anonymous(vma);
 }
 
-/* Pages of device memory are the device's affair. */
+/*
+ * Pages of device memory are the device's affair. Called when the look still
+ * holds: HMM reads some entries without a lock, and what it makes of one that
+ * changes meanwhile may be no page at all.
+ */
 static bool pfn_is_ram(unsigned long entry)
 {
 	return !is_zone_device_page(hmm_pfn_to_page(entry));
@@ -243,7 +249,6 @@ bool source_peek(struct context *context, unsigned long address,
 		.end = (address & PAGE_MASK) + PAGE_SIZE,
 		.hmm_pfns = &entry,
 	};
-	struct folio *folio;
 	bool holds;
 
 	if (!vma || !source_may_read(vma))
@@ -253,18 +258,15 @@ bool source_peek(struct context *context, unsigned long address,
 		return false;
 	if (!(entry & HMM_PFN_VALID))
 		return resident_page(context->mm, address, page);
-	if (!pfn_is_ram(entry))
-		return false;
-	*page = hmm_pfn_to_page(entry);
-	folio = page_folio(*page);
-	if (!folio_try_get(folio))
-		return false;
-	/* If it was the source's all the time, it was not freed meanwhile. */
+	/* If it was the source's all the time, it is so, and somebody has it. */
 	spin_lock(&watch->lock);
-	holds = __watch_holds(watch, since, range.start, range.end);
+	holds = __watch_holds(watch, since, range.start, range.end) &&
+		pfn_is_ram(entry);
+	if (holds) {
+		*page = hmm_pfn_to_page(entry);
+		folio_get(page_folio(*page));
+	}
 	spin_unlock(&watch->lock);
-	if (!holds)
-		folio_put(folio);
 	return holds;
 }
 
@@ -480,7 +482,7 @@ static vm_fault_t __look_at(struct look *look)
 		if (ret)
 			return ret;
 	}
-	return pfn_is_ram(look->pfns[look->target]) ? 0 : VM_FAULT_SIGBUS;
+	return 0;
 }
 
 /* ---- entering -------------------------------------------------------------- */
@@ -571,8 +573,12 @@ static bool look_enter_one(struct look *look, unsigned long index, pte_t *ptep)
 	pte_t pte;
 
 	/* The source is not made to fault: its other pages are as they are. */
-	if (!(entry & HMM_PFN_VALID) || !pfn_is_ram(entry))
+	if (!(entry & HMM_PFN_VALID))
 		return false;
+	if (!pfn_is_ram(entry)) {
+		look->barred |= index == look->target;
+		return false;
+	}
 	pte = ptep_get(ptep);
 	if (!pte_none(pte) && !look_may_replace(look, index, pte))
 		return false;
@@ -593,28 +599,22 @@ static int make_table_only(pte_t *ptep, unsigned long address, void *data)
 }
 
 /*
- * Whether one entry for 2 MiB will do: the source has one there, the viewer's
+ * Whether one entry for 2 MiB may do: the source has one there, the viewer's
  * addresses agree with the source's, and all of it lies in the viewer's VMA,
- * the view and the source's VMA. Not for the huge zero page, which is no folio
- * with a mapping: kernels differ in what they expect to find when they zap it.
+ * the view and the source's VMA.
  */
-static bool look_is_huge(const struct look *look)
+static bool look_may_be_huge(const struct look *look)
 {
 	unsigned long entry = look->pfns[look->target];
 	struct vm_area_struct *vma = look->vmf->vma;
 	unsigned long start = look->vmf->address & PMD_MASK;
 	unsigned long source = look->address & PMD_MASK;
 	const struct view *view = look->view;
-	struct folio *folio;
 
 	if (hmm_pfn_to_map_order(entry) < PMD_ORDER)
 		return false;
 	/* To protect it makes page tables, beside us. */
 	if (userfaultfd_wp(vma))
-		return false;
-	folio = page_folio(hmm_pfn_to_page(entry));
-	if (!READ_ONCE(folio->mapping) ||
-	    !compat_pmd_mappable(folio, look->may_write))
 		return false;
 	return !((look->vmf->address ^ look->address) & ~PMD_MASK & PAGE_MASK) &&
 	       start >= vma->vm_start && start + PMD_SIZE <= vma->vm_end &&
@@ -623,13 +623,31 @@ static bool look_is_huge(const struct look *look)
 						       view->nr_pages);
 }
 
+/*
+ * Whether it does, when the look still holds. Not for the huge zero page, which is
+ * no folio with a mapping: kernels differ in what they expect to find when they
+ * zap it.
+ */
+static bool look_is_huge(const struct look *look)
+{
+	unsigned long entry = look->pfns[look->target];
+	struct folio *folio = page_folio(hmm_pfn_to_page(entry));
+
+	return pfn_is_ram(entry) && READ_ONCE(folio->mapping) &&
+	       compat_pmd_mappable(folio, look->may_write);
+}
+
 /* 2 MiB enter at once. Called with watch->lock and context->populate. */
 static void look_enter_huge(struct look *look)
 {
 	struct page *page = hmm_pfn_to_page(look->pfns[look->target]);
 	unsigned long pfn = ALIGN_DOWN(page_to_pfn(page), CHUNK_PAGES);
-	bool write = look_enters_writable(look, look->target);
+	bool write;
 
+	look->small = !look_is_huge(look);
+	if (look->small)
+		return;
+	write = look_enters_writable(look, look->target);
 	if (look->write && !write)
 		return; /* it would only fault again: look again */
 	/* Another fault was first, or it cannot be: the access finds out. */
@@ -680,7 +698,8 @@ static vm_fault_t look_enter(struct look *look, unsigned long start,
 	} else {
 		__watch_note(watch, start / PAGE_SIZE, end / PAGE_SIZE - 1);
 		enter(look);
-		watch->counters.faults++;
+		/* Else it is not over. */
+		watch->counters.faults += !look->small;
 		watch->counters.pages_mapped += look->entered;
 		if (look->barred)
 			ret = VM_FAULT_SIGBUS;
@@ -707,12 +726,18 @@ static vm_fault_t look_populate(struct look *look)
 	mutex_lock(&context->populate);
 	if (!pmd_none(pmdp_get_lockless(vmf->pmd)))
 		ret = VM_FAULT_NOPAGE; /* by another: see what it is */
-	else if (look_is_huge(look))
+	else if (look_may_be_huge(look))
 		ret = look_enter(look, start, start + PMD_SIZE,
 				 look_enter_huge);
-	else if (apply_to_page_range(vmf->vma->vm_mm, vmf->address & PAGE_MASK,
-				     PAGE_SIZE, make_table_only, NULL))
-		ret = VM_FAULT_OOM;
+	else
+		look->small = true;
+	if (look->small) {
+		ret = 0;
+		look->small = false;
+		if (apply_to_page_range(vmf->vma->vm_mm, vmf->address & PAGE_MASK,
+					PAGE_SIZE, make_table_only, NULL))
+			ret = VM_FAULT_OOM;
+	}
 	mutex_unlock(&context->populate);
 	return ret;
 }
@@ -798,6 +823,7 @@ static bool look_begin(struct look *look, struct vm_fault *vmf)
 	look->write = vmf->flags & FAULT_FLAG_WRITE;
 	look->entered = 0;
 	look->upgrade = false;
+	look->small = false;
 	look->barred = false;
 	if (look->write && look->view->flags & PIDFD_MEM_MAP_READONLY)
 		goto err_view;
