@@ -553,11 +553,12 @@ void context_show(struct context *context, struct seq_file *m)
 {
 	struct watch *watch = context->watch;
 	struct counters counters;
-	unsigned long index = 0;
+	unsigned long heard, index = 0;
 	struct view *view;
 
 	spin_lock(&watch->lock);
-	counters = watch->counters;
+	counters = context->counters;
+	heard = watch->heard - context->heard;
 	spin_unlock(&watch->lock);
 	if (mutex_lock_killable(&context->mutex))
 		return;
@@ -569,7 +570,7 @@ void context_show(struct context *context, struct seq_file *m)
 	seq_printf(m, "faults:\t%llu\n", counters.faults);
 	seq_printf(m, "pages_mapped:\t%llu\n", counters.pages_mapped);
 	seq_printf(m, "huge_pages_mapped:\t%llu\n", counters.huge_pages_mapped);
-	seq_printf(m, "invalidations:\t%llu\n", counters.invalidations);
+	seq_printf(m, "invalidations:\t%lu\n", heard);
 	seq_printf(m, "invalidations_hit:\t%llu\n",
 		   counters.invalidations_hit);
 	seq_printf(m, "retries:\t%llu\n", counters.retries);

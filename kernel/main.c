@@ -43,6 +43,7 @@ static struct inode *context_alloc_inode(struct super_block *sb)
 	if (!context)
 		return NULL;
 	memset_startat(context, 0, mm);
+	context->addresses = RB_ROOT_CACHED;
 	init_waitqueue_head(&context->poll);
 	mutex_init(&context->populate);
 	init_rwsem(&context->mirrors_lock);
@@ -713,10 +714,13 @@ static int __init remote_mapping_init(void)
 	ret = watch_init();
 	if (ret)
 		return ret;
+	ret = blocks_init();
+	if (ret)
+		goto err_watch;
 	live_queue = alloc_workqueue("remote_mapping", WQ_UNBOUND, 0);
 	if (!live_queue) {
 		ret = -ENOMEM;
-		goto err_watch;
+		goto err_blocks;
 	}
 	context_cache = kmem_cache_create("remote_mapping",
 					  sizeof(struct context), 0,
@@ -744,6 +748,8 @@ err_cache:
 	kmem_cache_destroy(context_cache);
 err_queue:
 	destroy_workqueue(live_queue);
+err_blocks:
+	blocks_exit();
 err_watch:
 	watch_exit();
 	return ret;
@@ -762,6 +768,7 @@ static void __exit remote_mapping_exit(void)
 	synchronize_rcu();
 	destroy_workqueue(live_queue);
 	watch_exit();
+	blocks_exit();
 	rcu_barrier();
 	kmem_cache_destroy(context_cache);
 }

@@ -33,8 +33,8 @@
 #include "remote_mapping.h"
 #include "trace.h"
 
-/* Huge pages are those that one PMD maps: one chunk of bits. */
-static_assert(CHUNK_PAGES == 1UL << PMD_ORDER);
+/* Huge pages are those that one PMD maps: one block. */
+static_assert(BLOCK_PAGES == 1UL << PMD_ORDER);
 
 /*
  * How many pages one fault may map: by default, and at most; and by default in a
@@ -42,7 +42,7 @@ static_assert(CHUNK_PAGES == 1UL << PMD_ORDER);
  */
 #define WINDOW_PAGES 64UL
 #define WINDOW_FIRST 16UL
-#define WINDOW_MAX CHUNK_PAGES
+#define WINDOW_MAX BLOCK_PAGES
 
 /* How often a fault looks again at once when the source keeps changing. */
 #define LOOKS_MAX 4
@@ -60,7 +60,8 @@ static_assert(CHUNK_PAGES == 1UL << PMD_ORDER);
  * @nr: of pages in the window
  * @pfns: what HMM saw there
  * @room: for how many pages @pfns has room
- * @chunk: holds the bits of all of the window
+ * @block: holds the bits of all of the window
+ * @pages: the context's bits in it
  * @since: what of the source's invalidations had ended before the look
  * @upgrade: the page is there, but not for writing
  * @entered: how many pages entered the mirror
@@ -80,7 +81,8 @@ struct look {
 	unsigned long nr;
 	unsigned long *pfns;
 	unsigned long room;
-	struct chunk *chunk;
+	struct block *block;
+	unsigned long *pages;
 	unsigned long since;
 	unsigned int entered;
 	bool upgrade;
@@ -167,51 +169,51 @@ static vm_fault_t source_fault(struct mm_struct *mm, unsigned long address,
 	return ret;
 }
 
-static struct failure *__failure(struct watch *watch)
+static struct failure *__failure(struct context *context)
 {
-	lockdep_assert_held(&watch->lock);
-	return &watch->failures[hash_ptr(current, ilog2(FAILURES))];
+	lockdep_assert_held(&context->watch->lock);
+	return &context->failures[hash_ptr(current, ilog2(FAILURES))];
 }
 
 /* Forget what the task's last wait came to; its fault begins to wait anew. */
-static void failure_clear(struct watch *watch)
+static void failure_clear(struct context *context)
 {
 	struct failure *failure;
 
-	spin_lock(&watch->lock);
-	watch->counters.retries++;
-	failure = __failure(watch);
+	spin_lock(&context->watch->lock);
+	context->counters.retries++;
+	failure = __failure(context);
 	if (failure->task == current)
 		failure->task = NULL;
-	spin_unlock(&watch->lock);
+	spin_unlock(&context->watch->lock);
 }
 
-static void failure_note(struct watch *watch, unsigned long address,
+static void failure_note(struct context *context, unsigned long address,
 			 vm_fault_t error)
 {
 	struct failure *failure;
 
-	spin_lock(&watch->lock);
-	failure = __failure(watch);
+	spin_lock(&context->watch->lock);
+	failure = __failure(context);
 	failure->task = current;
 	failure->address = address;
 	failure->error = error;
-	spin_unlock(&watch->lock);
+	spin_unlock(&context->watch->lock);
 }
 
 /* What this task's last wait for this page came to, if that was an error. */
-static vm_fault_t failure_take(struct watch *watch, unsigned long address)
+static vm_fault_t failure_take(struct context *context, unsigned long address)
 {
 	struct failure *failure;
 	vm_fault_t ret = 0;
 
-	spin_lock(&watch->lock);
-	failure = __failure(watch);
+	spin_lock(&context->watch->lock);
+	failure = __failure(context);
 	if (failure->task == current && failure->address == address) {
 		failure->task = NULL;
 		ret = failure->error;
 	}
-	spin_unlock(&watch->lock);
+	spin_unlock(&context->watch->lock);
 	return ret;
 }
 
@@ -336,7 +338,7 @@ static vm_fault_t source_wait_for(const struct look *look,
  */
 static vm_fault_t source_wait(struct look *look)
 {
-	struct watch *watch = look->view->context->watch;
+	struct context *context = look->view->context;
 	struct vm_fault *vmf = look->vmf;
 	unsigned int flags = vmf->flags;
 	struct file *file;
@@ -353,12 +355,12 @@ static vm_fault_t source_wait(struct look *look)
 		return VM_FAULT_RETRY;
 	}
 	file = get_file(vmf->vma->vm_file);
-	failure_clear(watch);
+	failure_clear(context);
 	mmap_read_unlock(vmf->vma->vm_mm);
 
 	ret = source_wait_for(look, flags);
 	if (ret & VM_FAULT_ERROR)
-		failure_note(watch, look->address, source_error(ret));
+		failure_note(context, look->address, source_error(ret));
 	fput(file);
 	return VM_FAULT_RETRY;
 }
@@ -367,7 +369,7 @@ static vm_fault_t source_wait(struct look *look)
 
 /*
  * The window: an aligned block of the viewer's addresses around the page, cut
- * to the viewer's VMA, the view, one chunk of bits and the source's VMA. It
+ * to the viewer's VMA, the view, one block and the source's VMA. It
  * lies within one page table, since it is no larger than one and aligned.
  */
 static void look_window(struct look *look, const struct vm_area_struct *source)
@@ -388,11 +390,11 @@ static void look_window(struct look *look, const struct vm_area_struct *source)
 	ahead = pages - back;
 	back = min(back, (page - vma->vm_start) / PAGE_SIZE);
 	back = min(back, pgoff - view->pgoff);
-	back = min(back, look->address / PAGE_SIZE % CHUNK_PAGES);
+	back = min(back, look->address / PAGE_SIZE % BLOCK_PAGES);
 	back = min(back, (look->address - source->vm_start) / PAGE_SIZE);
 	ahead = min(ahead, (vma->vm_end - page) / PAGE_SIZE);
 	ahead = min(ahead, view->pgoff + view->nr_pages - pgoff);
-	ahead = min(ahead, CHUNK_PAGES - look->address / PAGE_SIZE % CHUNK_PAGES);
+	ahead = min(ahead, BLOCK_PAGES - look->address / PAGE_SIZE % BLOCK_PAGES);
 	ahead = min(ahead, (source->vm_end - look->address) / PAGE_SIZE);
 
 	look->start = page - back * PAGE_SIZE;
@@ -428,7 +430,7 @@ static vm_fault_t look_fault(struct look *look, struct vm_area_struct *source)
 	if (resident && *entry & HMM_PFN_VALID)
 		return VM_FAULT_SIGBUS;
 	if (look->vmf->flags & FAULT_FLAG_TRIED) {
-		ret = failure_take(look->view->context->watch, look->address);
+		ret = failure_take(look->view->context, look->address);
 		if (ret)
 			return ret;
 	}
@@ -641,7 +643,7 @@ static bool look_is_huge(const struct look *look)
 static void look_enter_huge(struct look *look)
 {
 	struct page *page = hmm_pfn_to_page(look->pfns[look->target]);
-	unsigned long pfn = ALIGN_DOWN(page_to_pfn(page), CHUNK_PAGES);
+	unsigned long pfn = ALIGN_DOWN(page_to_pfn(page), BLOCK_PAGES);
 	bool write;
 
 	look->small = !look_is_huge(look);
@@ -653,9 +655,10 @@ static void look_enter_huge(struct look *look)
 	/* Another fault was first, or it cannot be: the access finds out. */
 	if (vmf_insert_pfn_pmd(look->vmf, pfn, write) != VM_FAULT_NOPAGE)
 		return;
-	bitmap_fill(look->chunk->pages, CHUNK_PAGES);
-	look->entered = CHUNK_PAGES;
-	look->view->context->watch->counters.huge_pages_mapped++;
+	bitmap_fill(look->pages, BLOCK_PAGES);
+	bitmap_fill(look->block->pages, BLOCK_PAGES);
+	look->entered = BLOCK_PAGES;
+	look->view->context->counters.huge_pages_mapped++;
 }
 
 /*
@@ -665,7 +668,7 @@ static void look_enter_huge(struct look *look)
 static void look_enter_pages(struct look *look)
 {
 	unsigned long bit = (look->address / PAGE_SIZE - look->target) %
-			    CHUNK_PAGES;
+			    BLOCK_PAGES;
 	struct vm_fault *vmf = look->vmf;
 	spinlock_t *lock = pte_lockptr(vmf->vma->vm_mm, vmf->pmd);
 	pte_t *ptep = pte_offset_kernel(vmf->pmd, look->start);
@@ -675,7 +678,8 @@ static void look_enter_pages(struct look *look)
 	for (i = 0; i < look->nr; i++, ptep++) {
 		if (!look_enter_one(look, i, ptep))
 			continue;
-		__set_bit(bit + i, look->chunk->pages);
+		__set_bit(bit + i, look->pages);
+		__set_bit(bit + i, look->block->pages);
 		look->entered++;
 	}
 	spin_unlock(lock);
@@ -686,21 +690,22 @@ static vm_fault_t look_enter(struct look *look, unsigned long start,
 			     unsigned long end,
 			     void (*enter)(struct look *look))
 {
-	struct watch *watch = look->view->context->watch;
+	struct context *context = look->view->context;
+	struct watch *watch = context->watch;
 	vm_fault_t ret = VM_FAULT_NOPAGE;
 
 	spin_lock(&watch->lock);
 	if (look->view->dead) {
 		/* Another may be there now: the access finds out. */
 	} else if (!__watch_holds(watch, look->since, start, end)) {
-		watch->counters.retries++;
+		context->counters.retries++;
 		ret = LOOK_AGAIN;
 	} else {
-		__watch_note(watch, start / PAGE_SIZE, end / PAGE_SIZE - 1);
+		look->pages = __block_pages(look->block, context);
 		enter(look);
 		/* Else it is not over. */
-		watch->counters.faults += !look->small;
-		watch->counters.pages_mapped += look->entered;
+		context->counters.faults += !look->small;
+		context->counters.pages_mapped += look->entered;
 		if (look->barred)
 			ret = VM_FAULT_SIGBUS;
 	}
@@ -749,8 +754,8 @@ static vm_fault_t look_finish(struct look *look)
 	pmd_t pmd = pmdp_get_lockless(look->vmf->pmd);
 	vm_fault_t ret;
 
-	look->chunk = watch_chunk(look->view->context->watch, look->address);
-	if (!look->chunk)
+	look->block = block_get(look->view->context, look->address);
+	if (!look->block)
 		return VM_FAULT_OOM;
 	if (pmd_none(pmd)) {
 		ret = look_populate(look);

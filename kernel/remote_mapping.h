@@ -57,7 +57,6 @@ struct counters {
 	u64 faults;
 	u64 pages_mapped;
 	u64 huge_pages_mapped;
-	u64 invalidations;
 	u64 invalidations_hit;
 	u64 retries;
 };
@@ -81,55 +80,58 @@ struct failure {
 #define FAILURES 16
 
 /**
- * struct watch - what a context hears of its source, and what it must know then
+ * struct watch - what is heard of a source, for all contexts that have it open
  * @notifier: hears the start and the end of each invalidation, and the release
  * @veto: hears the start too, and may refuse one that cannot wait; one notifier
  *        cannot both hear ends and refuse. Registered first, so called last
- * @refs: one for each of these two, while the core may call it
- * @wait: for an invalidation to end, for @zaps to be none
- * @lock: protects all that follows, and the entry of pages into mirrors
- * @context: NULL once the context goes
- * @zaps: invalidations that are zapping mirrors of @context
+ * @mm: the source's address space, by mmgrab(); constant
+ * @hash: finds it by @mm, until it is to go; protected, as @users, by
+ *        watches_lock
+ * @users: contexts; when there are none, @idle is due
+ * @idle: lets go of it
+ * @refs: one for each of the notifiers, while the core may call it
+ * @wait: for an invalidation to end, for a context's zaps to be none
+ * @blocks: struct block by the number of the source's page / BLOCK_PAGES. They
+ *          are added without @lock and stay; what is in them is under @lock
+ * @lock: protects all that follows, what the contexts say of it, and the entry
+ *        of pages into mirrors
+ * @contexts: those that have it open
+ * @first: no page of the source below has a block
+ * @last: nor above
  * @released: the address space is gone: no page enters any more
  * @active: which of @spans are under way
  * @key: the core's own range, by which the end finds its start
  * @spans: the invalidations under way
  * @crowded: how many more are under way than fit: any page may be theirs
  * @was_crowded: there were ever more than fit
+ * @heard: how many have started
  * @ended: how many have ended; read locklessly, with acquire
  * @past: the last ones that ended: number n is past[n % SPANS]
- * @views: by their range in the source
- * @counters: for fdinfo
- * @failures: by task
- * @installed: which pages may be in a mirror: struct chunk by the number of the
- *             source's page / CHUNK_PAGES. Chunks are added without @lock and
- *             stay; their bits change under @lock
- * @lowest: no page below is in a mirror
- * @highest: nor above
  * @free: when the core has let go of both notifiers
  */
 struct watch {
 	struct mmu_notifier notifier;
 	struct mmu_notifier veto;
+	struct mm_struct *mm;
+	struct hlist_node hash;
+	unsigned long users;
+	struct delayed_work idle;
 	refcount_t refs;
 	wait_queue_head_t wait;
+	struct xarray blocks;
 	spinlock_t lock; /* all that follows */
-	struct context *context;
-	unsigned int zaps;
+	struct list_head contexts;
+	unsigned long first;
+	unsigned long last;
 	bool released;
 	unsigned long active;
 	const void *key[SPANS];
 	struct span spans[SPANS];
 	unsigned int crowded;
 	bool was_crowded;
+	unsigned long heard;
 	unsigned long ended;
 	struct span past[SPANS];
-	struct rb_root_cached views;
-	struct counters counters;
-	struct failure failures[FAILURES];
-	struct xarray installed;
-	unsigned long lowest;
-	unsigned long highest;
 	struct work_struct free;
 };
 
@@ -138,12 +140,21 @@ struct watch {
  * @inode: the map file's; lives as long as the context, and its references are
  *         the context's
  * @mm: the source's address space, by mmgrab(); constant
- * @watch: outlives the context until the core has let go of it; constant
+ * @watch: outlives the context; constant
  * @snapshot: names @mm to hmm_range_fault(); never registered; constant
  * @pid: whose address space it was when opened, for fdinfo; constant
  * @pin: keeps the module while the inode lives (see pin_fops); constant
  * @writable: the map file may be opened for writing; constant
  * @ended: the address space is gone; set once, read locklessly
+ * @opened: in watch->contexts; protected, as all down to @failures, by
+ *          watch->lock
+ * @going: the last file is closed: there is no mirror left
+ * @zaps: invalidations that are zapping mirrors
+ * @heard: watch->heard when it was opened
+ * @hit: watch->heard of the last invalidation that hit
+ * @addresses: the views by their range in the source
+ * @counters: for fdinfo
+ * @failures: by task
  * @poll: poll waits here for @ended
  * @populate: decides what an empty 2 MiB of a mirror becomes, a page table or a
  *            huge page; never taken by an invalidation
@@ -166,6 +177,14 @@ struct context {
 	struct file *pin;
 	bool writable;
 	bool ended;
+	struct list_head opened;
+	bool going;
+	unsigned int zaps;
+	unsigned long heard;
+	unsigned long hit;
+	struct rb_root_cached addresses;
+	struct counters counters;
+	struct failure failures[FAILURES];
 	wait_queue_head_t poll;
 	struct mutex populate; /* table or huge page */
 	struct rw_semaphore mirrors_lock;
@@ -181,7 +200,7 @@ struct context {
 /**
  * struct view - a range of the map file that stands for one of the source
  * @context: lives longer; constant
- * @node: in watch->views, [address, last byte]; protected by watch->lock
+ * @node: in context->addresses, [address, last byte]; protected by watch->lock
  * @pgoff: where it begins in the map file, in pages; constant
  * @nr_pages: constant
  * @address: where it begins in the source; constant
@@ -232,10 +251,18 @@ struct registration {
 /* Views a context may have: an invalidation may have to look at each. */
 #define VIEWS_MAX 262144UL
 
-#define CHUNK_PAGES 512UL
+#define BLOCK_PAGES 512UL
 
-struct chunk {
-	DECLARE_BITMAP(pages, CHUNK_PAGES);
+/**
+ * struct block - which pages of 2 MiB of the source may be in mirrors
+ * @pages: in the owner's; without an owner in anybody's, and perhaps in none
+ * @owner: the one context that has looked here, or NULL
+ * @shares: each of them, if there were more
+ */
+struct block {
+	DECLARE_BITMAP(pages, BLOCK_PAGES);
+	struct context *owner;
+	struct hlist_head shares;
 };
 
 static inline struct context *context_of(const struct inode *inode)
@@ -267,7 +294,6 @@ struct file *access_open(pid_t nr, bool write);
 /* watch.c */
 int watch_init(void);
 void watch_exit(void);
-void __watch_note(struct watch *watch, unsigned long first, unsigned long last);
 int context_watch(struct context *context);
 void context_unwatch(struct context *context);
 unsigned long watch_begin(const struct watch *watch);
@@ -275,9 +301,21 @@ bool __watch_holds(const struct watch *watch, unsigned long since,
 		   unsigned long start, unsigned long end);
 int watch_settle(struct watch *watch, unsigned long address,
 		 bool interruptible);
-void watch_forget(struct watch *watch, unsigned long first,
-		  unsigned long last);
-struct chunk *watch_chunk(struct watch *watch, unsigned long address);
+
+/* block.c */
+int blocks_init(void);
+void blocks_exit(void);
+struct block *block_get(struct context *context, unsigned long address);
+unsigned long *__block_pages(struct block *block,
+			     const struct context *context);
+void blocks_forget(struct context *context, unsigned long first,
+		   unsigned long last, bool may_sleep);
+void blocks_leave(struct context *context);
+void blocks_free(struct watch *watch);
+bool blocks_zap(struct watch *watch, unsigned long first, unsigned long last,
+		const struct mmu_notifier_range *range, unsigned long heard);
+bool blocks_mirrored(struct watch *watch, unsigned long first,
+		     unsigned long last);
 
 /* view.c */
 int view_add(struct context *context, const struct pidfd_mem_map *range);

@@ -15,6 +15,7 @@ TRACE_EVENT(remote_mapping_fault,
 	TP_ARGS(view, address, write, pages, result),
 
 	TP_STRUCT__entry(
+		__field(const void *, source)
 		__field(const void *, context)
 		__field(unsigned long, address)
 		__field(bool, write)
@@ -23,6 +24,7 @@ TRACE_EVENT(remote_mapping_fault,
 	),
 
 	TP_fast_assign(
+		__entry->source = view->context->mm;
 		__entry->context = view->context;
 		__entry->address = address;
 		__entry->write = write;
@@ -30,8 +32,8 @@ TRACE_EVENT(remote_mapping_fault,
 		__entry->result = (__force unsigned int)result;
 	),
 
-	TP_printk("context=%p address=0x%lx %s pages=%u result=0x%x",
-		  __entry->context, __entry->address,
+	TP_printk("source=%p context=%p address=0x%lx %s pages=%u result=0x%x",
+		  __entry->source, __entry->context, __entry->address,
 		  __entry->write ? "write" : "read", __entry->pages,
 		  __entry->result)
 );
@@ -44,7 +46,7 @@ TRACE_EVENT(remote_mapping_invalidate,
 	TP_ARGS(watch, range, hit),
 
 	TP_STRUCT__entry(
-		__field(const void *, context)
+		__field(const void *, source)
 		__field(unsigned long, start)
 		__field(unsigned long, end)
 		__field(unsigned int, event)
@@ -52,15 +54,15 @@ TRACE_EVENT(remote_mapping_invalidate,
 	),
 
 	TP_fast_assign(
-		__entry->context = READ_ONCE(watch->context);
+		__entry->source = watch->mm;
 		__entry->start = range->start;
 		__entry->end = range->end;
 		__entry->event = range->event;
 		__entry->hit = hit;
 	),
 
-	TP_printk("context=%p range=[0x%lx, 0x%lx) event=%u hit=%d",
-		  __entry->context, __entry->start, __entry->end,
+	TP_printk("source=%p range=[0x%lx, 0x%lx) event=%u hit=%d",
+		  __entry->source, __entry->start, __entry->end,
 		  __entry->event, __entry->hit)
 );
 

@@ -3,7 +3,7 @@
  * Views: which range of the map file stands for which range of the source.
  *
  * Invariant: a view is in context->views, where faults find it, and in
- * watch->views, where invalidations find it, or in neither. Once it is out of
+ * context->addresses, where invalidations find it, or in neither. Once it is out of
  * them, and its mirrors are zapped, nothing enters a mirror through it.
  */
 #include <linux/lockdep.h>
@@ -134,14 +134,14 @@ static int __view_add(struct context *context, struct view *view)
 
 	/* Invalidations first: a fault may find it as soon as it is there. */
 	spin_lock(&watch->lock);
-	interval_tree_insert(&view->node, &watch->views);
+	interval_tree_insert(&view->node, &context->addresses);
 	spin_unlock(&watch->lock);
 	ret = mtree_insert_range(&context->views, view->pgoff,
 				 view->pgoff + view->nr_pages - 1, view,
 				 GFP_KERNEL_ACCOUNT);
 	if (ret) {
 		spin_lock(&watch->lock);
-		interval_tree_remove(&view->node, &watch->views);
+		interval_tree_remove(&view->node, &context->addresses);
 		spin_unlock(&watch->lock);
 		return ret == -EEXIST ? -EALREADY : ret;
 	}
@@ -190,14 +190,14 @@ static void __view_kill(struct view *view)
 	spin_unlock(&watch->lock);
 	mirrors_zap(context, view->pgoff, view->pgoff + view->nr_pages - 1);
 	spin_lock(&watch->lock);
-	interval_tree_remove(&view->node, &watch->views);
-	shared = interval_tree_iter_first(&watch->views, view->node.start,
+	interval_tree_remove(&view->node, &context->addresses);
+	shared = interval_tree_iter_first(&context->addresses, view->node.start,
 					  view->node.last);
 	spin_unlock(&watch->lock);
 	/* Nobody else's: and no view is added meanwhile. */
 	if (!shared)
-		watch_forget(watch, view->node.start >> PAGE_SHIFT,
-			     view->node.last >> PAGE_SHIFT);
+		blocks_forget(context, view->node.start >> PAGE_SHIFT,
+			      view->node.last >> PAGE_SHIFT, true);
 }
 
 static int __view_remove(struct context *context,

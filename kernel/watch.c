@@ -9,30 +9,16 @@
  * watch->lock, so that nothing of it can enter until the end is noted too, and
  * the mirrors are zapped.
  *
- * A page's bit in watch->installed is set when it enters and cleared *after*
- * the zap. Were it cleared before, a second invalidation of the same page
- * would find no bit, return, and let its caller free the page:
+ * Which pages are in mirrors is block.c's.
  *
- *   invalidation A                   invalidation B
- *   (MADV_FREE, reclaim, ...)        (MADV_DONTNEED of another thread)
- *   clears the bit
- *                                    sees no bit, returns
- *                                    the page is freed and used anew
- *   zaps the mirror                  -- too late
- *
- * Cleared after the zap, B finds the bit and zaps too. Nothing can have
- * entered between A's zap and A's clearing: A's invalidation has not ended.
- *
- * The bits also bound recursion. The zap of a mirror calls the notifiers of
- * the *viewer's* address space, which may be the source of others. But a
- * mirror's own pages never enter another mirror (VM_PFNMAP is refused), so
- * their bits are never set there, and the second level returns at once.
+ * One watch serves all contexts of a source: however many they are, the source
+ * calls two notifiers.
  *
  * Plain notifiers, not interval notifiers: to know the end of an invalidation
  * the latter offer only a wait that no signal ends, and that a source which
  * invalidates without pause makes as long as it likes.
  */
-#include <linux/bitmap.h>
+#include <linux/hashtable.h>
 #include <linux/lockdep.h>
 #include <linux/poll.h>
 #include <linux/sched/mm.h>
@@ -44,115 +30,15 @@
 #define CREATE_TRACE_POINTS
 #include "trace.h"
 
+/*
+ * To register takes all locks of the source. Who closes its last context may
+ * open it again soon.
+ */
+#define IDLE_JIFFIES HZ
+
 static struct kmem_cache *watch_cache;
-
-/* ---- which pages are in mirrors -------------------------------------------- */
-
-/* The bits [low, high) of chunk number index that stand for [first, last]. */
-static void chunk_clip(unsigned long index, unsigned long first,
-		       unsigned long last, unsigned int *low,
-		       unsigned int *high)
-{
-	*low = index == first / CHUNK_PAGES ? first % CHUNK_PAGES : 0;
-	*high = index == last / CHUNK_PAGES ? last % CHUNK_PAGES + 1 :
-					      CHUNK_PAGES;
-}
-
-/*
- * Narrow the pages [first, last] to what may be in a mirror; false if nothing
- * is. The lock is not held over all chunks, and need not be: while the
- * invalidation lasts no bit is set, and one that another invalidation clears
- * meanwhile it cleared after its own zap.
- */
-static bool watch_installed(struct watch *watch, unsigned long *first,
-			    unsigned long *last, bool may_sleep)
-{
-	unsigned long index, from = *first, to = *last;
-	unsigned int low, high, bit;
-	struct chunk *chunk;
-	bool found = false;
-
-	xa_for_each_range(&watch->installed, index, chunk, from / CHUNK_PAGES,
-			  to / CHUNK_PAGES) {
-		chunk_clip(index, from, to, &low, &high);
-		spin_lock(&watch->lock);
-		bit = find_next_bit(chunk->pages, high, low);
-		if (bit < high) {
-			if (!found)
-				*first = index * CHUNK_PAGES + bit;
-			found = true;
-			bit = find_last_bit(chunk->pages, high);
-			*last = index * CHUNK_PAGES + bit;
-		}
-		spin_unlock(&watch->lock);
-		if (may_sleep)
-			cond_resched();
-	}
-	return found;
-}
-
-/*
- * Nothing enters there meanwhile: an invalidation lasts, or no view is left. So
- * the bounds, which are the first to go, take no page with them that stays.
- */
-static void __watch_forget(struct watch *watch, unsigned long first,
-			   unsigned long last, bool may_sleep)
-{
-	unsigned int low, high;
-	struct chunk *chunk;
-	unsigned long index;
-
-	spin_lock(&watch->lock);
-	if (first <= watch->lowest && watch->highest <= last) {
-		watch->lowest = ULONG_MAX;
-		watch->highest = 0;
-	}
-	spin_unlock(&watch->lock);
-	xa_for_each_range(&watch->installed, index, chunk, first / CHUNK_PAGES,
-			  last / CHUNK_PAGES) {
-		chunk_clip(index, first, last, &low, &high);
-		spin_lock(&watch->lock);
-		bitmap_clear(chunk->pages, low, high - low);
-		spin_unlock(&watch->lock);
-		if (may_sleep)
-			cond_resched();
-	}
-}
-
-/* The pages [first, last] are in no mirror any more. May sleep. */
-void watch_forget(struct watch *watch, unsigned long first,
-		  unsigned long last)
-{
-	__watch_forget(watch, first, last, true);
-}
-
-/* The chunk that holds this page's bit, made if need be. May sleep. */
-struct chunk *watch_chunk(struct watch *watch, unsigned long address)
-{
-	unsigned long index = (address >> PAGE_SHIFT) / CHUNK_PAGES;
-	struct chunk *chunk = xa_load(&watch->installed, index), *old;
-
-	if (likely(chunk))
-		return chunk;
-	chunk = kzalloc(sizeof(*chunk), GFP_KERNEL_ACCOUNT);
-	if (!chunk)
-		return NULL;
-	old = xa_cmpxchg(&watch->installed, index, NULL, chunk,
-			 GFP_KERNEL_ACCOUNT);
-	if (!old)
-		return chunk;
-	/* Another fault was first, or there was no memory. */
-	kfree(chunk);
-	return xa_is_err(old) ? NULL : old;
-}
-
-/* The pages [first, last] enter mirrors. */
-void __watch_note(struct watch *watch, unsigned long first, unsigned long last)
-{
-	lockdep_assert_held(&watch->lock);
-	watch->lowest = min(watch->lowest, first);
-	watch->highest = max(watch->highest, last);
-}
+static DEFINE_HASHTABLE(watches, 6);
+static DEFINE_SPINLOCK(watches_lock);
 
 /* ---- invalidations under way and past -------------------------------------- */
 
@@ -168,6 +54,7 @@ static void __watch_start(struct watch *watch,
 	unsigned long slot;
 
 	lockdep_assert_held(&watch->lock);
+	watch->heard++;
 	if (watch->active == BIT(SPANS) - 1) {
 		watch->crowded++;
 		watch->was_crowded = true;
@@ -265,82 +152,6 @@ int watch_settle(struct watch *watch, unsigned long address,
 	return wait_event_killable(watch->wait, !watch_busy(watch, address));
 }
 
-/* ---- the zap --------------------------------------------------------------- */
-
-/* Where more views meet, all mirrors are zapped: too much does no harm. */
-#define PLACES 8
-
-/* [first, last] in pages of the map file. */
-struct place {
-	pgoff_t first;
-	pgoff_t last;
-};
-
-/* Where the source's pages [first, last] are in the map file. */
-static unsigned int __watch_places(struct watch *watch, unsigned long first,
-				   unsigned long last, struct place *places)
-{
-	unsigned long start = first << PAGE_SHIFT, from, to;
-	unsigned long end = ((last + 1) << PAGE_SHIFT) - 1;
-	struct interval_tree_node *node;
-	unsigned int nr = 0;
-	struct view *view;
-	struct place place;
-
-	lockdep_assert_held(&watch->lock);
-	for (node = interval_tree_iter_first(&watch->views, start, end); node;
-	     node = interval_tree_iter_next(node, start, end)) {
-		view = container_of(node, struct view, node);
-		from = max(start, view->address) - view->address;
-		to = min(end, node->last) - view->address;
-		place.first = view->pgoff + (from >> PAGE_SHIFT);
-		place.last = view->pgoff + (to >> PAGE_SHIFT);
-		if (nr < PLACES) {
-			places[nr++] = place;
-			continue;
-		}
-		/* Not to look at each of very many under the lock. */
-		places[PLACES - 1].first = 0;
-		places[PLACES - 1].last = ULONG_MAX;
-		break;
-	}
-	return nr;
-}
-
-/* Take the source's pages [first, last] out of all mirrors. */
-static void watch_zap(struct watch *watch, unsigned long first,
-		      unsigned long last,
-		      const struct mmu_notifier_range *range)
-{
-	struct context *context;
-	struct place places[PLACES];
-	unsigned int i, nr = 0;
-
-	spin_lock(&watch->lock);
-	context = watch->context;
-	if (context) {
-		nr = __watch_places(watch, first, last, places);
-		WRITE_ONCE(watch->zaps, watch->zaps + 1);
-		/* The bits of a view that was removed stay until now. */
-		if (nr)
-			watch->counters.invalidations_hit++;
-	}
-	spin_unlock(&watch->lock);
-	if (!context)
-		return;
-
-	for (i = 0; i < nr; i++)
-		mirrors_invalidate(context, places[i].first, places[i].last,
-				   range);
-	watch_forget(watch, first, last);
-
-	spin_lock(&watch->lock);
-	WRITE_ONCE(watch->zaps, watch->zaps - 1);
-	if (!watch->context)
-		wake_up_all(&watch->wait);
-	spin_unlock(&watch->lock);
-}
-
 /* ---- what the core calls --------------------------------------------------- */
 
 static int watch_invalidate_start(struct mmu_notifier *notifier,
@@ -349,35 +160,20 @@ static int watch_invalidate_start(struct mmu_notifier *notifier,
 	struct watch *watch = container_of(notifier, struct watch, notifier);
 	unsigned long first = range->start >> PAGE_SHIFT;
 	unsigned long last = (range->end - 1) >> PAGE_SHIFT;
-	bool may_sleep = mmu_notifier_range_blockable(range);
-	bool viewed, noted, hit;
+	unsigned long heard;
+	bool hit = false;
 
 	/* From here on no fault that looked before can let a page enter. */
 	spin_lock(&watch->lock);
 	__watch_start(watch, range);
-	viewed = interval_tree_iter_first(&watch->views, range->start,
-					  range->end - 1);
-	watch->counters.invalidations += viewed;
-	first = max(first, watch->lowest);
-	last = min(last, watch->highest);
-	noted = first <= last;
+	heard = watch->heard;
+	first = max(first, watch->first);
+	last = min(last, watch->last);
 	spin_unlock(&watch->lock);
-	if (!viewed) {
-		/*
-		 * No view, no mirror; but a view that was removed may have left
-		 * bits. They must not outlive what was mapped here: a mirror
-		 * may come next, and its pages are never noted.
-		 */
-		if (noted)
-			__watch_forget(watch, first, last, may_sleep);
-		return 0;
-	}
-
-	hit = noted && watch_installed(watch, &first, &last, may_sleep);
+	/* One that cannot wait may be refused by watch_veto(), called next. */
+	if (first <= last && mmu_notifier_range_blockable(range))
+		hit = blocks_zap(watch, first, last, range, heard);
 	trace_remote_mapping_invalidate(watch, range, hit);
-	/* One that cannot wait is refused by watch_veto(), called after this. */
-	if (hit && may_sleep)
-		watch_zap(watch, first, last, range);
 	return 0;
 }
 
@@ -394,25 +190,46 @@ static void watch_invalidate_end(struct mmu_notifier *notifier,
 		wake_up_all(&watch->wait);
 }
 
+/* One context less. */
+static void watch_leave(struct watch *watch)
+{
+	spin_lock(&watches_lock);
+	if (!--watch->users)
+		mod_delayed_work(live_queue, &watch->idle,
+				 READ_ONCE(watch->released) ? 0 : IDLE_JIFFIES);
+	spin_unlock(&watches_lock);
+}
+
+/* If it is idle, it need not be any more. */
+static void watch_hurry(struct watch *watch)
+{
+	spin_lock(&watches_lock);
+	if (!watch->users && hash_hashed(&watch->hash))
+		mod_delayed_work(live_queue, &watch->idle, 0);
+	spin_unlock(&watches_lock);
+}
+
 /* The last one before the address space goes; no mm_users are left. */
 static void watch_release(struct mmu_notifier *notifier, struct mm_struct *mm)
 {
 	struct watch *watch = container_of(notifier, struct watch, notifier);
-	unsigned long first = 0, last = ULONG_MAX >> PAGE_SHIFT;
+	struct context *context;
+	unsigned long heard;
 
 	spin_lock(&watch->lock);
-	watch->released = true;
+	WRITE_ONCE(watch->released, true);
+	heard = ++watch->heard;
 	spin_unlock(&watch->lock);
-	if (watch_installed(watch, &first, &last, true))
-		watch_zap(watch, first, last, NULL);
+	blocks_zap(watch, 0, ULONG_MAX >> PAGE_SHIFT, NULL, heard);
 
 	spin_lock(&watch->lock);
-	if (watch->context) {
-		WRITE_ONCE(watch->context->ended, true);
-		wake_up_poll(&watch->context->poll, EPOLLHUP);
+	list_for_each_entry(context, &watch->contexts, opened) {
+		WRITE_ONCE(context->ended, true);
+		wake_up_poll(&context->poll, EPOLLHUP);
 	}
 	spin_unlock(&watch->lock);
 	wake_up_all(&watch->wait);
+	watch_hurry(watch);
 }
 
 static int watch_veto(struct mmu_notifier *notifier,
@@ -425,20 +242,15 @@ static int watch_veto(struct mmu_notifier *notifier,
 	if (likely(mmu_notifier_range_blockable(range)))
 		return 0;
 	/* Its start is noted: what is not in a mirror now cannot enter. */
-	return watch_installed(watch, &first, &last, false) ? -EAGAIN : 0;
+	return blocks_mirrored(watch, first, last) ? -EAGAIN : 0;
 }
 
 static void watch_free(struct work_struct *work)
 {
 	struct watch *watch = container_of(work, struct watch, free);
-	struct chunk *chunk;
-	unsigned long index;
 
-	xa_for_each(&watch->installed, index, chunk) {
-		kfree(chunk);
-		cond_resched();
-	}
-	xa_destroy(&watch->installed);
+	blocks_free(watch);
+	mmdrop(watch->mm);
 	kmem_cache_free(watch_cache, watch);
 	live_put();
 }
@@ -474,7 +286,30 @@ static const struct mmu_notifier_ops watch_veto_ops = {
 
 /* ---- beginning and end ----------------------------------------------------- */
 
-static struct watch *watch_new(struct context *context)
+/* Nobody can find it any more, and it has no contexts. */
+static void watch_end(struct watch *watch)
+{
+	mmu_notifier_put(&watch->notifier);
+	mmu_notifier_put(&watch->veto);
+}
+
+static void watch_idle(struct work_struct *work)
+{
+	struct watch *watch = container_of(to_delayed_work(work), struct watch,
+					   idle);
+	bool idle;
+
+	spin_lock(&watches_lock);
+	/* If it was queued again while this waited, that one does it. */
+	idle = !watch->users && !delayed_work_pending(&watch->idle);
+	if (idle)
+		hash_del(&watch->hash);
+	spin_unlock(&watches_lock);
+	if (idle)
+		watch_end(watch);
+}
+
+static struct watch *watch_new(struct mm_struct *mm)
 {
 	struct watch *watch = kmem_cache_zalloc(watch_cache, GFP_KERNEL_ACCOUNT);
 
@@ -483,14 +318,16 @@ static struct watch *watch_new(struct context *context)
 	live_get();
 	watch->notifier.ops = &watch_notifier_ops;
 	watch->veto.ops = &watch_veto_ops;
+	mmgrab(mm);
+	watch->mm = mm;
+	INIT_DELAYED_WORK(&watch->idle, watch_idle);
 	INIT_WORK(&watch->free, watch_free);
 	refcount_set(&watch->refs, 1);
 	init_waitqueue_head(&watch->wait);
+	xa_init(&watch->blocks);
 	spin_lock_init(&watch->lock);
-	watch->context = context;
-	watch->views = RB_ROOT_CACHED;
-	watch->lowest = ULONG_MAX;
-	xa_init(&watch->installed);
+	INIT_LIST_HEAD(&watch->contexts);
+	watch->first = ULONG_MAX;
 	return watch;
 }
 
@@ -514,73 +351,118 @@ static int __watch_register(struct watch *watch, struct mm_struct *mm)
 	return ret;
 }
 
-static void watch_end(struct watch *watch)
-{
-	spin_lock(&watch->lock);
-	watch->context = NULL;
-	watch->views = RB_ROOT_CACHED;
-	spin_unlock(&watch->lock);
-	wait_event(watch->wait, !READ_ONCE(watch->zaps));
-	mmu_notifier_put(&watch->notifier);
-	mmu_notifier_put(&watch->veto);
-}
-
-/* With the mmap_lock held for writing. */
-static struct watch *__context_watch(struct context *context)
+static struct watch *watch_try_register(struct mm_struct *mm)
 {
 	struct registration registration;
 	struct watch *watch;
 	int ret;
 
-	watch = watch_new(context);
+	watch = watch_new(mm);
 	if (!watch)
 		return ERR_PTR(-ENOMEM);
-	registration_begin(&registration, context->mm);
-	ret = __watch_register(watch, context->mm);
+	registration_begin(&registration, mm);
+	ret = __watch_register(watch, mm);
 	registration_end(&registration);
 	return ret ? ERR_PTR(ret) : watch;
 }
 
-int context_watch(struct context *context)
+/* With the mmap_lock held for writing. */
+static struct watch *watch_register(struct mm_struct *mm)
 {
-	struct mm_struct *mm = context->mm;
-	struct watch *watch;
-	int ret;
+	struct watch *watch = watch_try_register(mm);
 
-	if (!mmget_not_zero(mm))
-		return -ESRCH;
-	ret = mmap_write_lock_killable(mm);
-	if (ret)
-		goto out_mm;
-	watch = __context_watch(context);
 	/*
 	 * Up to now it may have heard ends without their starts. That is none
 	 * the worse for it, unless it had to tell them by their number.
 	 */
 	while (!IS_ERR(watch) && READ_ONCE(watch->was_crowded)) {
 		watch_end(watch);
-		watch = __context_watch(context);
+		watch = watch_try_register(mm);
 	}
+	if (!IS_ERR(watch)) {
+		watch->users = 1;
+		spin_lock(&watches_lock);
+		hash_add(watches, &watch->hash, (unsigned long)mm);
+		spin_unlock(&watches_lock);
+	}
+	return watch;
+}
+
+/* The one that others have of this source, or had a moment ago, or NULL. */
+static struct watch *watch_find(struct mm_struct *mm)
+{
+	struct watch *watch;
+
+	spin_lock(&watches_lock);
+	hash_for_each_possible(watches, watch, hash, (unsigned long)mm) {
+		if (watch->mm != mm)
+			continue;
+		watch->users++;
+		break;
+	}
+	spin_unlock(&watches_lock);
+	return watch;
+}
+
+/* One is registered only by who holds the mmap_lock: there are never two. */
+static struct watch *watch_get(struct mm_struct *mm)
+{
+	struct watch *watch = watch_find(mm);
+	int ret;
+
+	if (watch)
+		return watch;
+	ret = mmap_write_lock_killable(mm);
+	if (ret)
+		return ERR_PTR(ret);
+	watch = watch_find(mm) ?: watch_register(mm);
 	mmap_write_unlock(mm);
-	ret = PTR_ERR_OR_ZERO(watch);
-	if (!ret)
+	return watch;
+}
+
+int context_watch(struct context *context)
+{
+	struct mm_struct *mm = context->mm;
+	struct watch *watch;
+
+	/* It is not released before the context is in its list. */
+	if (!mmget_not_zero(mm))
+		return -ESRCH;
+	watch = watch_get(mm);
+	if (!IS_ERR(watch)) {
 		context->watch = watch;
-out_mm:
+		spin_lock(&watch->lock);
+		list_add(&context->opened, &watch->contexts);
+		context->heard = watch->heard;
+		spin_unlock(&watch->lock);
+	}
 	mmput_async(mm);
 	/*
 	 * Registering takes all locks of the address space, and gives way to
 	 * any signal: handle it and come again, unseen by the caller.
 	 */
-	return ret == -EINTR ? -ERESTARTNOINTR : ret;
+	if (watch == ERR_PTR(-EINTR))
+		return -ERESTARTNOINTR;
+	return PTR_ERR_OR_ZERO(watch);
 }
 
 /*
  * No mirror of the context is left, no fault, no caller. An invalidation may
- * still be about to zap, and find nothing; the core lets go of the watch later.
+ * still be about to zap, and find nothing.
  */
 void context_unwatch(struct context *context)
 {
-	watch_end(context->watch);
+	struct watch *watch = context->watch;
+
+	spin_lock(&watch->lock);
+	context->going = true;
+	spin_unlock(&watch->lock);
+	wait_event(watch->wait, !READ_ONCE(context->zaps));
+	blocks_leave(context);
+	spin_lock(&watch->lock);
+	list_del(&context->opened);
+	spin_unlock(&watch->lock);
+	watch_leave(watch);
 }
 
 int __init watch_init(void)

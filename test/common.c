@@ -1212,6 +1212,17 @@ uint64_t number_read(const char *path)
 	return number;
 }
 
+bool numa_balancing_set(bool on)
+{
+	static const char *const knob = "/proc/sys/kernel/numa_balancing";
+
+	if (access(knob, F_OK))
+		return false;
+	if (number_read(knob) != on)
+		text_must_write(knob, "%d", on);
+	return true;
+}
+
 /* ---- what the kernel can be made to do ---------------------------------------- */
 
 static uint64_t now_ns(void)

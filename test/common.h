@@ -220,6 +220,12 @@ int text_write(const char *path, const char *text);
 void text_must_write(const char *path, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 uint64_t number_read(const char *path);
+/* Whether the kernel moves pages to where they are used (NUMA balancing): false
+ * if it never does. Only what differs is written, and tests leave it off: the
+ * switch patches the kernel's code, and an emulated processor that has an old
+ * translation of it at hand when it is thrown may run into the patch's int3.
+ */
+bool numa_balancing_set(bool on);
 
 /* ---- what the kernel can be made to do ------------------------------------- */
 

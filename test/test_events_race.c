@@ -181,6 +181,8 @@ struct viewer {
 	bool may_be_refused; /* SIGBUS is no error */
 	bool may_go_back;
 	volatile bool *stop;
+	pid_t pid; /* of the source, for who opens it himself */
+	uint64_t memory;
 	uint64_t looks;
 	uint64_t last[PAGES]; /* what the source's word was at least */
 	uint64_t written[PAGES];
@@ -325,6 +327,57 @@ static void churn_seen_by_many(struct __test_metadata *_metadata,
 TEST_F_TIMEOUT(race, discard_under_many_viewers, 120)
 {
 	churn_seen_by_many(_metadata, self, CHURN_DISCARD);
+}
+
+/* Look at all pages through one new context after the other. */
+static void *comer_run(void *arg)
+{
+	struct viewer *viewer = arg;
+	struct mirror mirror;
+	size_t page;
+
+	while (!*viewer->stop) {
+		mirror = mirror_open(viewer->pid, viewer->memory, SIZE,
+				     PROT_READ, 0);
+		viewer->at = mirror.at;
+		for (page = 0; page < PAGES; page++)
+			viewer_read(viewer, page);
+		/* Some of it again, which may be there still */
+		for (page = 0; page < PAGES; page += 5)
+			viewer_read(viewer, page);
+		mirror_close(&mirror);
+		viewer->looks++;
+	}
+	return NULL;
+}
+
+/* The bits of a block have one owner, then more, then none: see block.c. */
+TEST_F_TIMEOUT(race, contexts_come_and_go_while_pages_do, 120)
+{
+	struct churn order = { self->memory, SECONDS, CHURN_DISCARD };
+	struct viewer comers[3] = {}, *viewers;
+	uint64_t seconds = SECONDS, looks = 0;
+	size_t i;
+
+	source_call_begin(self->source, churn, &order, sizeof(order));
+	source_call_begin(self->third, poison, &seconds, sizeof(seconds));
+	viewers = viewers_start(self->mirror.at, 2, false, false);
+	for (i = 0; i < ARRAY_SIZE(comers); i++) {
+		comers[i].pid = self->source->pid;
+		comers[i].memory = self->memory;
+		comers[i].stop = &viewers_stop;
+		ASSERT_EQ(0, pthread_create(&comers[i].thread, NULL, comer_run,
+					    &comers[i]));
+	}
+	ASSERT_LE(TURNS, source_finish(self->source));
+	ASSERT_EQ(0, source_finish(self->third));
+	viewers_end(viewers, 2);
+	for (i = 0; i < ARRAY_SIZE(comers); i++) {
+		pthread_join(comers[i].thread, NULL);
+		looks += comers[i].looks;
+	}
+	TH_LOG("%lu contexts", looks);
+	ASSERT_LT(ARRAY_SIZE(comers), looks);
 }
 
 TEST_F_TIMEOUT(race, unmap_under_many_viewers, 120)

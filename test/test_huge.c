@@ -127,14 +127,12 @@ static uint64_t kind_map(const struct kind *kind, struct source *source, int fd,
 	struct mirror mirror;    \
 	size_t part;             \
 	size_t part_pages;       \
-	uint64_t numa_balancing; \
 	uint64_t khugepaged_sleep
 
 struct scene {
 	SCENE;
 };
 
-#define NUMA_BALANCING "/proc/sys/kernel/numa_balancing"
 #define KHUGEPAGED_SLEEP                       \
 	"/sys/kernel/mm/transparent_hugepage/" \
 	"khugepaged/scan_sleep_millisecs"
@@ -142,19 +140,13 @@ struct scene {
 /* What the kernel does when it feels like it would be counted too. */
 static void scene_quieten(struct scene *self)
 {
-	if (!access(NUMA_BALANCING, F_OK)) {
-		self->numa_balancing = number_read(NUMA_BALANCING);
-		text_must_write(NUMA_BALANCING, "0");
-	}
+	numa_balancing_set(false);
 	self->khugepaged_sleep = number_read(KHUGEPAGED_SLEEP);
 	text_must_write(KHUGEPAGED_SLEEP, "3600000");
 }
 
 static void scene_wake(const struct scene *self)
 {
-	if (self->numa_balancing)
-		text_must_write(NUMA_BALANCING, "%lu",
-				(unsigned long)self->numa_balancing);
 	text_must_write(KHUGEPAGED_SLEEP, "%lu",
 			(unsigned long)self->khugepaged_sleep);
 }
@@ -1586,7 +1578,7 @@ TEST_F_TIMEOUT(anon, numa_hints_stop_neither_side, 60)
 	text_must_write(NUMA_KNOBS "scan_delay_ms", "1");
 	text_must_write(NUMA_KNOBS "scan_period_min_ms", "20");
 	text_must_write(NUMA_KNOBS "scan_period_max_ms", "100");
-	text_must_write(NUMA_BALANCING, "1");
+	numa_balancing_set(true);
 	/* The viewer counts in the first word of each page, the source in the
 	 * second.
 	 */
@@ -1594,7 +1586,7 @@ TEST_F_TIMEOUT(anon, numa_hints_stop_neither_side, 60)
 	source_call_begin(self->source, be_busy, &self->memory,
 			  sizeof(self->memory));
 	ASSERT_EQ(0, source_finish(self->source));
-	text_must_write(NUMA_BALANCING, "0");
+	numa_balancing_set(false);
 	ASSERT_LT(before, vmstat("numa_huge_pte_updates"));
 	ASSERT_LT(huge, counter(map, "huge_pages_mapped"));
 	assert_none_lost(_metadata, &self->scene, hammer);

@@ -163,7 +163,7 @@ TEST_F_TIMEOUT(move, migration_hides_no_resident_page, 60)
 	if (node_count() < 2)
 		SKIP(return, "one memory node (boot with numa=fake=2)");
 	/* Scans would take pages away too, and that is another test. */
-	text_must_write("/proc/sys/kernel/numa_balancing", "0");
+	numa_balancing_set(false);
 	mirror = mirror_open(self->source->pid, self->memory, SIZE,
 			     PROT_READ | PROT_WRITE, PIDFD_MEM_MAP_RESIDENT);
 	source_call_begin(other, keep_moving, &mover, sizeof(mover));
@@ -737,8 +737,7 @@ static bool numa_hints_start(void)
 	const char *knob = "/sys/kernel/debug/sched/numa_balancing/";
 	char path[128];
 
-	if (node_count() < 2 ||
-	    text_write("/proc/sys/kernel/numa_balancing", "1"))
+	if (node_count() < 2 || !numa_balancing_set(true))
 		return false;
 	snprintf(path, sizeof(path), "%sscan_delay_ms", knob);
 	text_must_write(path, "1");
@@ -751,7 +750,7 @@ static bool numa_hints_start(void)
 
 static void numa_hints_stop(void)
 {
-	text_must_write("/proc/sys/kernel/numa_balancing", "0");
+	numa_balancing_set(false);
 }
 
 TEST_F_TIMEOUT(move, numa_hints_stop_neither_side, 60)
