@@ -32,6 +32,7 @@
  */
 #include <linux/bitmap.h>
 #include <linux/lockdep.h>
+#include <linux/rbtree.h>
 #include <linux/slab.h>
 
 #include "remote_mapping.h"
@@ -40,12 +41,16 @@
  * struct share - which pages of a block may be in one context's mirrors
  * @pages: as the block's
  * @context: whose
- * @node: in block->shares
+ * @index: the block's number
+ * @in_block: in block->shares
+ * @in_context: in context->shares, by @index
  */
 struct share {
 	DECLARE_BITMAP(pages, BLOCK_PAGES);
 	struct context *context;
-	struct hlist_node node;
+	unsigned long index;
+	struct hlist_node in_block;
+	struct rb_node in_context;
 };
 
 static struct kmem_cache *block_cache;
@@ -62,121 +67,196 @@ static void block_clip(unsigned long index, unsigned long first,
 					      BLOCK_PAGES;
 }
 
-/* The context's bits in the block, or NULL if it has not looked there. */
-unsigned long *__block_pages(struct block *block, const struct context *context)
+static int share_compare(const void *key, const struct rb_node *node)
 {
-	struct share *share;
+	const struct share *share = rb_entry(node, struct share, in_context);
+	const unsigned long *index = key;
 
+	return *index < share->index ? -1 : *index > share->index;
+}
+
+static int share_order(struct rb_node *node, const struct rb_node *other)
+{
+	return share_compare(&rb_entry(node, struct share, in_context)->index,
+			     other);
+}
+
+static struct share *share_of(struct rb_node *node)
+{
+	return rb_entry_safe(node, struct share, in_context);
+}
+
+static struct share *__share_find(const struct context *context,
+				  unsigned long index)
+{
+	return share_of(rb_find(&index, &context->shares, share_compare));
+}
+
+/* The first one from that block on. */
+static struct share *__share_from(const struct context *context,
+				  unsigned long index)
+{
+	struct rb_node *node = context->shares.rb_node, *found = NULL;
+
+	while (node) {
+		if (share_of(node)->index < index) {
+			node = node->rb_right;
+		} else {
+			found = node;
+			node = node->rb_left;
+		}
+	}
+	return share_of(found);
+}
+
+/* The bits of a context that has looked there. */
+unsigned long *__block_pages(struct block *block, const struct context *context,
+			     unsigned long address)
+{
 	lockdep_assert_held(&context->watch->lock);
 	if (block->owner == context)
 		return block->pages;
-	hlist_for_each_entry(share, &block->shares, node)
-		if (share->context == context)
-			return share->pages;
-	return NULL;
+	return __share_find(context, block_index(address))->pages;
+}
+
+static void blocks_forget_owned(struct context *context, unsigned long first,
+				unsigned long last)
+{
+	struct watch *watch = context->watch;
+	unsigned int low, high;
+	struct block *block;
+	unsigned long index;
+
+	xa_for_each_range(&watch->blocks, index, block,
+			  max(first / BLOCK_PAGES, context->owned_first),
+			  min(last / BLOCK_PAGES, context->owned_last)) {
+		block_clip(index, first, last, &low, &high);
+		spin_lock(&watch->lock);
+		block = xa_load(&watch->blocks, index);
+		if (block && block->owner == context)
+			bitmap_clear(block->pages, low, high - low);
+		spin_unlock(&watch->lock);
+		cond_resched();
+	}
 }
 
 /*
  * The pages [first, last] are in no mirror of the context any more, and nothing
- * enters meanwhile: an invalidation lasts, or no view is left.
+ * enters meanwhile: an invalidation lasts, or no view is left. May sleep.
  */
 void blocks_forget(struct context *context, unsigned long first,
-		   unsigned long last, bool may_sleep)
+		   unsigned long last)
 {
 	struct watch *watch = context->watch;
-	unsigned long index, *pages;
+	unsigned long index = first / BLOCK_PAGES;
 	unsigned int low, high;
-	struct block *block;
+	struct share *share;
 
-	xa_for_each_range(&watch->blocks, index, block, first / BLOCK_PAGES,
-			  last / BLOCK_PAGES) {
-		block_clip(index, first, last, &low, &high);
+	/* Who owned one before this and has a share since is found below. */
+	blocks_forget_owned(context, first, last);
+	do {
 		spin_lock(&watch->lock);
-		pages = __block_pages(block, context);
-		if (pages)
-			bitmap_clear(pages, low, high - low);
+		share = __share_from(context, index);
+		index = share ? share->index : ULONG_MAX;
+		if (index <= last / BLOCK_PAGES) {
+			block_clip(index, first, last, &low, &high);
+			bitmap_clear(share->pages, low, high - low);
+		}
 		spin_unlock(&watch->lock);
-		if (may_sleep)
-			cond_resched();
-	}
+		cond_resched();
+	} while (index++ < last / BLOCK_PAGES);
 }
 
 /* ---- looking at a block for the first time ----------------------------------- */
 
-static struct block *block_add(struct watch *watch, unsigned long index)
+static bool block_add(struct watch *watch, unsigned long index)
 {
 	struct block *block, *old;
 
 	block = kmem_cache_zalloc(block_cache, GFP_KERNEL_ACCOUNT);
 	if (!block)
-		return NULL;
+		return false;
 	old = xa_cmpxchg(&watch->blocks, index, NULL, block,
 			 GFP_KERNEL_ACCOUNT);
 	if (!old)
-		return block;
+		return true;
 	/* Another fault was first, or there was no memory. */
 	kmem_cache_free(block_cache, block);
-	return xa_is_err(old) ? NULL : old;
+	return !xa_is_err(old);
 }
 
-static void __share_add(struct block *block, struct share *share,
+static void __block_own(struct block *block, unsigned long index,
 			struct context *context)
 {
+	struct watch *watch = context->watch;
+
+	context->owned_first = min(context->owned_first, index);
+	context->owned_last = max(context->owned_last, index);
+	watch->first = min(watch->first, index * BLOCK_PAGES);
+	watch->last = max(watch->last, index * BLOCK_PAGES + BLOCK_PAGES - 1);
+	WRITE_ONCE(block->owner, context);
+}
+
+static void __share_add(struct block *block, unsigned long index,
+			struct share *share, struct context *context)
+{
 	share->context = context;
-	hlist_add_head(&share->node, &block->shares);
+	share->index = index;
+	hlist_add_head(&share->in_block, &block->shares);
+	rb_find_add(&share->in_context, &context->shares, share_order);
 }
 
 /* Whether the context has bits there now; for some it takes new shares. */
 static bool __block_join(struct block *block, unsigned long index,
 			 struct context *context, struct share *share[2])
 {
-	struct watch *watch = context->watch;
-
-	if (__block_pages(block, context))
+	lockdep_assert_held(&context->watch->lock);
+	if (block->owner == context || __share_find(context, index))
 		return true;
 	if (!block->owner && hlist_empty(&block->shares)) {
-		watch->first = min(watch->first, index * BLOCK_PAGES);
-		watch->last = max(watch->last,
-				  index * BLOCK_PAGES + BLOCK_PAGES - 1);
-		bitmap_zero(block->pages, BLOCK_PAGES);
-		WRITE_ONCE(block->owner, context);
+		__block_own(block, index, context);
 		return true;
 	}
 	if (!share[0] || !share[1])
 		return false;
 	if (block->owner) {
 		bitmap_copy(share[1]->pages, block->pages, BLOCK_PAGES);
-		__share_add(block, share[1], block->owner);
+		__share_add(block, index, share[1], block->owner);
 		share[1] = NULL;
 		WRITE_ONCE(block->owner, NULL);
 	}
-	__share_add(block, share[0], context);
+	__share_add(block, index, share[0], context);
 	share[0] = NULL;
 	return true;
 }
 
-static bool block_join(struct block *block, unsigned long index,
-		       struct context *context)
+static struct block *block_join(struct context *context, unsigned long index)
 {
 	struct watch *watch = context->watch;
 	struct share *share[2] = {};
-	bool joined;
+	bool joined, enough = true;
+	struct block *block;
 
-	spin_lock(&watch->lock);
-	joined = __block_join(block, index, context, share);
-	spin_unlock(&watch->lock);
-	if (joined)
-		return true;
-
-	/* One for the context, one for an owner if there is. */
-	share[0] = kzalloc(sizeof(*share[0]), GFP_KERNEL_ACCOUNT);
-	share[1] = kzalloc(sizeof(*share[1]), GFP_KERNEL_ACCOUNT);
-	spin_lock(&watch->lock);
-	joined = __block_join(block, index, context, share);
-	spin_unlock(&watch->lock);
+	do {
+		/* A block that all have left goes: it may have to be added again. */
+		spin_lock(&watch->lock);
+		block = xa_load(&watch->blocks, index);
+		joined = block && __block_join(block, index, context, share);
+		spin_unlock(&watch->lock);
+		if (joined)
+			break;
+		if (!block) {
+			enough = block_add(watch, index);
+			continue;
+		}
+		/* One for the context, one for an owner if there is. */
+		share[0] = kzalloc(sizeof(*share[0]), GFP_KERNEL_ACCOUNT);
+		share[1] = kzalloc(sizeof(*share[1]), GFP_KERNEL_ACCOUNT);
+		enough = share[0] && share[1];
+	} while (enough);
 	kfree(share[0]);
 	kfree(share[1]);
-	return joined;
+	return joined ? block : NULL;
 }
 
 /*
@@ -185,17 +265,17 @@ static bool block_join(struct block *block, unsigned long index,
  */
 struct block *block_get(struct context *context, unsigned long address)
 {
-	unsigned long index = (address >> PAGE_SHIFT) / BLOCK_PAGES;
-	struct watch *watch = context->watch;
-	struct block *block = xa_load(&watch->blocks, index);
+	unsigned long index = block_index(address);
+	struct block *block;
+	bool mine;
 
-	if (!block)
-		block = block_add(watch, index);
+	/* Pairs with block_free(). What is the context's stays. */
+	rcu_read_lock();
+	block = xa_load(&context->watch->blocks, index);
+	mine = block && READ_ONCE(block->owner) == context;
+	rcu_read_unlock();
 	/* Who was the owner has a share since. */
-	if (block && READ_ONCE(block->owner) != context &&
-	    !block_join(block, index, context))
-		return NULL;
-	return block;
+	return likely(mine) ? block : block_join(context, index);
 }
 
 /* ---- the zap --------------------------------------------------------------- */
@@ -215,7 +295,6 @@ struct place {
 /**
  * struct sweep - an invalidation's way through the blocks
  * @watch: of the source
- * @range: the core's; NULL: the address space goes
  * @first: page of the source
  * @last: page of it
  * @heard: its number
@@ -224,7 +303,6 @@ struct place {
  */
 struct sweep {
 	struct watch *watch;
-	const struct mmu_notifier_range *range;
 	unsigned long first;
 	unsigned long last;
 	unsigned long heard;
@@ -264,39 +342,52 @@ static unsigned int __context_places(struct context *context,
 	return nr;
 }
 
-/*
- * Take the source's pages [first, last] out of the context's mirrors. The lock
- * is dropped meanwhile; the context, and what it has in blocks, stays. A view
- * that was removed may have left bits: they must not outlive what was mapped
- * here, for a mirror may come next, and its pages are never noted.
- */
-static void __context_zap(struct context *context, unsigned long first,
-			  unsigned long last, struct sweep *sweep)
-	__must_hold(&sweep->watch->lock)
+/* Called with the lock, which is dropped meanwhile. The context stays. */
+static void __context_keep(struct context *context)
+	__releases(&context->watch->lock)
 {
-	struct watch *watch = sweep->watch;
+	context->zaps++;
+	spin_unlock(&context->watch->lock);
+}
+
+static void __context_let_go(struct context *context)
+	__acquires(&context->watch->lock)
+{
+	spin_lock(&context->watch->lock);
+	if (!--context->zaps && context->going)
+		wake_up_all(&context->watch->wait);
+}
+
+/*
+ * Take the source's pages [first, last] out of the context's mirrors. The lock is
+ * dropped meanwhile; the context, and what it has in blocks, stays. Whether all
+ * of them may be forgotten: so may those of a view that was removed, and must
+ * not outlive what was mapped here, for a mirror may come next, and its pages are
+ * never noted.
+ */
+static bool __context_zap(struct context *context, unsigned long first,
+			  unsigned long last, struct sweep *sweep)
+	__must_hold(&context->watch->lock)
+{
 	struct place places[PLACES];
 	unsigned int i, nr;
 
 	nr = __context_places(context, first, last, places);
-	sweep->hit |= nr;
-	if (nr && sweep->look_only)
-		return;
-	if (nr && context->hit != sweep->heard) {
+	if (!nr)
+		return true;
+	sweep->hit = true;
+	if (sweep->look_only)
+		return false;
+	/* Beside another invalidation one may count twice. */
+	if (context->hit != sweep->heard) {
 		context->hit = sweep->heard;
 		context->counters.invalidations_hit++;
 	}
-	context->zaps++;
-	spin_unlock(&watch->lock);
-
+	__context_keep(context);
 	for (i = 0; i < nr; i++)
-		mirrors_invalidate(context, places[i].first, places[i].last,
-				   sweep->range);
-	blocks_forget(context, first, last, !sweep->look_only);
-
-	spin_lock(&watch->lock);
-	if (!--context->zaps && context->going)
-		wake_up_all(&watch->wait);
+		mirrors_invalidate(context, places[i].first, places[i].last);
+	__context_let_go(context);
+	return true;
 }
 
 /* To where the owner of a block, who has pages up to last, has more beyond it. */
@@ -322,47 +413,96 @@ static unsigned long __owner_stretch(struct sweep *sweep, unsigned long index,
 	return last;
 }
 
-/* What the context may have of bits [low, high) of a block. */
-static void __context_sweep(struct context *context, const struct block *block,
-			    const unsigned long *pages, unsigned long index,
-			    unsigned int low, unsigned int high,
-			    struct sweep *sweep)
+/* The pages [first, last] of an owner, in a few blocks, are in no mirror. */
+static void __owner_forget(struct context *owner, unsigned long first,
+			   unsigned long last)
 {
-	unsigned long last, first = find_next_bit(pages, high, low);
+	unsigned long *pages, index;
+	unsigned int low, high;
+	struct block *block;
+	struct share *share;
 
-	/* Who goes has no mirror, and is not to be kept. */
-	if (first >= high || context->going)
-		return;
-	first += index * BLOCK_PAGES;
-	last = index * BLOCK_PAGES + find_last_bit(pages, high);
-	if (block->owner)
-		last = __owner_stretch(sweep, index, context, last);
-	__context_zap(context, first, last, sweep);
+	for (index = first / BLOCK_PAGES; index <= last / BLOCK_PAGES;
+	     index++) {
+		/* Others may look there too since. */
+		block = xa_load(&owner->watch->blocks, index);
+		share = __share_find(owner, index);
+		pages = share ? share->pages :
+			block && block->owner == owner ? block->pages : NULL;
+		block_clip(index, first, last, &low, &high);
+		if (pages)
+			bitmap_clear(pages, low, high - low);
+	}
 }
 
-static void block_sweep(struct block *block, unsigned long index,
-			struct sweep *sweep)
+static void __owner_sweep(struct block *block, unsigned long index,
+			  unsigned int low, unsigned int high,
+			  struct sweep *sweep)
+	__must_hold(&sweep->watch->lock)
+{
+	struct context *owner = block->owner;
+	unsigned long first = find_next_bit(block->pages, high, low);
+	unsigned long last;
+
+	first += index * BLOCK_PAGES;
+	last = index * BLOCK_PAGES + find_last_bit(block->pages, high);
+	last = __owner_stretch(sweep, index, owner, last);
+	if (__context_zap(owner, first, last, sweep))
+		__owner_forget(owner, first, last);
+}
+
+/* How many shares are looked at with the lock held all the time. */
+#define SHARES_AT_ONCE 256
+
+static void __shares_sweep(struct block *block, unsigned long index,
+			   unsigned int low, unsigned int high,
+			   struct sweep *sweep)
+	__must_hold(&sweep->watch->lock)
+{
+	unsigned long first, base = index * BLOCK_PAGES;
+	struct context *context;
+	unsigned int nr = 0;
+	struct share *share;
+
+	hlist_for_each_entry(share, &block->shares, in_block) {
+		context = share->context;
+		/* Who goes has no mirror, and is not to be kept. */
+		if (context->going)
+			continue;
+		first = find_next_bit(share->pages, high, low);
+		if (first < high) {
+			if (!__context_zap(context, base + first,
+					   base + find_last_bit(share->pages,
+								high), sweep))
+				return;
+			bitmap_clear(share->pages, low, high - low);
+		}
+		if (++nr % SHARES_AT_ONCE)
+			continue;
+		__context_keep(context);
+		if (!sweep->look_only)
+			cond_resched();
+		__context_let_go(context);
+	}
+	/* Who came meanwhile has nothing in the range, which is invalid. */
+	bitmap_clear(block->pages, low, high - low);
+}
+
+static void block_sweep(unsigned long index, struct sweep *sweep)
 {
 	struct watch *watch = sweep->watch;
 	unsigned int low, high;
-	struct share *share;
+	struct block *block;
 
 	block_clip(index, sweep->first, sweep->last, &low, &high);
 	spin_lock(&watch->lock);
-	if (find_next_bit(block->pages, high, low) >= high)
+	block = xa_load(&watch->blocks, index);
+	if (!block || find_next_bit(block->pages, high, low) >= high)
 		goto out;
-	if (block->owner) {
-		__context_sweep(block->owner, block, block->pages, index, low,
-				high, sweep);
-		goto out;
-	}
-	hlist_for_each_entry(share, &block->shares, node) {
-		__context_sweep(share->context, block, share->pages, index, low,
-				high, sweep);
-		if (sweep->hit && sweep->look_only)
-			goto out;
-	}
-	bitmap_clear(block->pages, low, high - low);
+	if (!block->owner)
+		__shares_sweep(block, index, low, high, sweep);
+	else if (!block->owner->going)
+		__owner_sweep(block, index, low, high, sweep);
 out:
 	spin_unlock(&watch->lock);
 }
@@ -371,17 +511,14 @@ static void blocks_sweep(struct sweep *sweep)
 {
 	unsigned long index = sweep->first / BLOCK_PAGES;
 	unsigned long end = sweep->last / BLOCK_PAGES;
-	struct xarray *blocks = &sweep->watch->blocks;
 	struct block *block;
 
 	if (index == end) {
-		block = xa_load(blocks, index);
-		if (block)
-			block_sweep(block, index, sweep);
+		block_sweep(index, sweep);
 		return;
 	}
-	xa_for_each_range(blocks, index, block, index, end) {
-		block_sweep(block, index, sweep);
+	xa_for_each_range(&sweep->watch->blocks, index, block, index, end) {
+		block_sweep(index, sweep);
 		if (!sweep->look_only)
 			cond_resched();
 		else if (sweep->hit)
@@ -394,11 +531,10 @@ static void blocks_sweep(struct sweep *sweep)
  * of them that may sleep: the one of that number. Whether there was one.
  */
 bool blocks_zap(struct watch *watch, unsigned long first, unsigned long last,
-		const struct mmu_notifier_range *range, unsigned long heard)
+		unsigned long heard)
 {
 	struct sweep sweep = {
 		.watch = watch,
-		.range = range,
 		.first = first,
 		.last = last,
 		.heard = heard,
@@ -425,20 +561,43 @@ bool blocks_mirrored(struct watch *watch, unsigned long first,
 
 /* ---- beginning and end ----------------------------------------------------- */
 
-static struct share *__block_leave(struct block *block,
-				   const struct context *context)
+static void block_free(struct rcu_head *rcu)
 {
-	struct share *share;
+	kmem_cache_free(block_cache, container_of(rcu, struct block, rcu));
+}
 
-	if (block->owner == context)
-		WRITE_ONCE(block->owner, NULL);
-	hlist_for_each_entry(share, &block->shares, node) {
-		if (share->context != context)
-			continue;
-		hlist_del(&share->node);
-		return share;
+/* The context, or its share, has left it. */
+static void __block_left(struct watch *watch, struct block *block,
+			 unsigned long index)
+{
+	if (block->owner || !hlist_empty(&block->shares))
+		return;
+	xa_erase(&watch->blocks, index);
+	if (xa_empty(&watch->blocks)) {
+		watch->first = ULONG_MAX;
+		watch->last = 0;
 	}
-	return NULL;
+	/* Pairs with block_get(). */
+	call_rcu(&block->rcu, block_free);
+}
+
+static void blocks_leave_owned(struct context *context)
+{
+	struct watch *watch = context->watch;
+	struct block *block;
+	unsigned long index;
+
+	xa_for_each_range(&watch->blocks, index, block, context->owned_first,
+			  context->owned_last) {
+		spin_lock(&watch->lock);
+		block = xa_load(&watch->blocks, index);
+		if (block && block->owner == context) {
+			WRITE_ONCE(block->owner, NULL);
+			__block_left(watch, block, index);
+		}
+		spin_unlock(&watch->lock);
+		cond_resched();
+	}
 }
 
 /* The context goes, and no invalidation is at it. */
@@ -446,29 +605,22 @@ void blocks_leave(struct context *context)
 {
 	struct watch *watch = context->watch;
 	struct share *share;
-	struct block *block;
-	unsigned long index;
 
-	xa_for_each(&watch->blocks, index, block) {
+	/* Who owned one before this and has a share since is found below. */
+	blocks_leave_owned(context);
+	do {
 		spin_lock(&watch->lock);
-		share = __block_leave(block, context);
+		share = share_of(rb_first(&context->shares));
+		if (share) {
+			rb_erase(&share->in_context, &context->shares);
+			hlist_del(&share->in_block);
+			__block_left(watch, xa_load(&watch->blocks, share->index),
+				     share->index);
+		}
 		spin_unlock(&watch->lock);
 		kfree(share);
 		cond_resched();
-	}
-}
-
-/* No context is left. */
-void blocks_free(struct watch *watch)
-{
-	struct block *block;
-	unsigned long index;
-
-	xa_for_each(&watch->blocks, index, block) {
-		kmem_cache_free(block_cache, block);
-		cond_resched();
-	}
-	xa_destroy(&watch->blocks);
+	} while (share);
 }
 
 int __init blocks_init(void)
@@ -479,7 +631,7 @@ int __init blocks_init(void)
 	return block_cache ? 0 : -ENOMEM;
 }
 
-/* All watches are freed. */
+/* All watches are freed, and the core's callbacks are done. */
 void blocks_exit(void)
 {
 	kmem_cache_destroy(block_cache);

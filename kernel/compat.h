@@ -14,6 +14,8 @@
 #include <linux/page_table_check.h>
 #include <linux/sched/mm.h>
 #include <linux/pgtable.h>
+#include <linux/rwsem.h>
+#include <linux/sched.h>
 #include <linux/version.h>
 
 #ifndef CONFIG_HMM_MIRROR
@@ -53,6 +55,20 @@ static inline bool compat_vma_is_shadow_stack(const struct vm_area_struct *vma)
 	return vma->vm_flags & VM_SHADOW_STACK;
 #else
 	return false;
+#endif
+}
+
+/* Who has the lock for writing, or waits for its readers; NULL: perhaps nobody. */
+static inline struct task_struct *compat_rwsem_writer(struct rw_semaphore *sem)
+{
+#ifdef CONFIG_PREEMPT_RT
+	return (void *)((unsigned long)READ_ONCE(sem->rwbase.rtmutex.owner) &
+			~1UL);
+#else
+	unsigned long owner = atomic_long_read(&sem->owner);
+
+	/* The low bits: readers have it, and nobody spins for it. */
+	return owner & 1 ? NULL : (void *)(owner & ~3UL);
 #endif
 }
 

@@ -558,7 +558,9 @@ void context_show(struct context *context, struct seq_file *m)
 
 	spin_lock(&watch->lock);
 	counters = context->counters;
-	heard = watch->heard - context->heard;
+	heard = context->narrow ?
+			context->heard + counters.invalidations_hit :
+			watch->heard - context->heard;
 	spin_unlock(&watch->lock);
 	if (mutex_lock_killable(&context->mutex))
 		return;

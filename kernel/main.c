@@ -43,6 +43,8 @@ static struct inode *context_alloc_inode(struct super_block *sb)
 	if (!context)
 		return NULL;
 	memset_startat(context, 0, mm);
+	context->owned_first = ULONG_MAX;
+	context->shares = RB_ROOT;
 	context->addresses = RB_ROOT_CACHED;
 	init_waitqueue_head(&context->poll);
 	mutex_init(&context->populate);
@@ -768,8 +770,8 @@ static void __exit remote_mapping_exit(void)
 	synchronize_rcu();
 	destroy_workqueue(live_queue);
 	watch_exit();
-	blocks_exit();
 	rcu_barrier();
+	blocks_exit();
 	kmem_cache_destroy(context_cache);
 }
 

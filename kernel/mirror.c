@@ -285,27 +285,37 @@ static bool resident_peek(struct mm_struct *mm, unsigned long address,
 	return true;
 }
 
+/* So long a migration may take, where processors are busy. */
+#define MIGRATION_MS 100
+
 /*
  * A page that migrates is away for a moment, and cannot be told from one that is
- * swapped out: before it is called a hole, see for some milliseconds whether it
- * comes back. Called with no lock.
+ * swapped out: before it is called a hole, see whether it comes back. Only if an
+ * invalidation of such a kind has ended not long ago, as that of its migration
+ * would have. Called with no lock.
  */
-static vm_fault_t resident_wait(struct mm_struct *mm, unsigned long address)
+static vm_fault_t resident_wait(const struct look *look)
 {
+	struct watch *watch = look->view->context->watch;
+	unsigned long cleared = READ_ONCE(watch->cleared);
+	unsigned long end = cleared + msecs_to_jiffies(MIGRATION_MS);
+	unsigned int delay_us = 50;
 	unsigned long entry;
-	unsigned int delay_us;
-	bool there;
+	bool late, there;
 
-	for (delay_us = 50; delay_us <= 1600; delay_us *= 2) {
-		if (mmap_read_lock_killable(mm))
+	for (;;) {
+		late = !time_in_range(jiffies, cleared, end);
+		if (mmap_read_lock_killable(look->mm))
 			return VM_FAULT_RETRY;
-		there = resident_peek(mm, address, &entry);
-		mmap_read_unlock(mm);
+		there = resident_peek(look->mm, look->address, &entry);
+		mmap_read_unlock(look->mm);
 		if (there)
 			return 0;
+		if (late || fatal_signal_pending(current))
+			return VM_FAULT_SIGBUS;
 		usleep_range(delay_us, 2 * delay_us);
+		delay_us = min(2 * delay_us, 10000U);
 	}
-	return VM_FAULT_SIGBUS;
 }
 
 /*
@@ -325,7 +335,7 @@ static vm_fault_t source_wait_for(const struct look *look,
 			 interruptible))
 		return VM_FAULT_RETRY;
 	if (look->view->flags & PIDFD_MEM_MAP_RESIDENT)
-		return resident_wait(look->mm, look->address);
+		return resident_wait(look);
 	return source_fault(look->mm, look->address, look->write, flags);
 }
 
@@ -493,15 +503,19 @@ static vm_fault_t __look_at(struct look *look)
  * Whether the source's page is its alone, its contents nowhere else, and dirty in
  * all but name: an anonymous page, swap-backed and not in the swap cache. One
  * that MADV_FREE gave up may still look so, while it waits to be moved to the
- * list of what may be dropped; but then that queue has a reference. Called when
- * the look still holds: the page is the source's.
+ * list of what may be dropped; but then that queue has a reference, which is
+ * given back after it was marked. Called when the look still holds: the page is
+ * the source's, and MADV_FREE does not begin.
  */
 static bool page_is_own(struct folio *folio, unsigned int order)
 {
+	if (folio_ref_count(folio) != 1)
+		return false;
+	/* Pairs with the put after folio_clear_swapbacked() in lru_lazyfree. */
+	smp_rmb();
 	return folio_test_anon(folio) && folio_test_swapbacked(folio) &&
 	       !folio_test_swapcache(folio) &&
-	       (!folio_test_large(folio) || order == PMD_ORDER) &&
-	       folio_ref_count(folio) == 1;
+	       (!folio_test_large(folio) || order == PMD_ORDER);
 }
 
 /*
@@ -701,7 +715,8 @@ static vm_fault_t look_enter(struct look *look, unsigned long start,
 		context->counters.retries++;
 		ret = LOOK_AGAIN;
 	} else {
-		look->pages = __block_pages(look->block, context);
+		look->pages = __block_pages(look->block, context,
+					    look->address);
 		enter(look);
 		/* Else it is not over. */
 		context->counters.faults += !look->small;
@@ -846,7 +861,7 @@ static void look_end(struct look *look, vm_fault_t ret)
 {
 	/* Not to tear an address space down under the viewer's lock. */
 	mmput_async(look->mm);
-	trace_remote_mapping_fault(look->view, look->address, look->write,
+	trace_remote_mapping_fault(look->mm, look->view, look->address, look->write,
 				   look->entered, ret);
 	view_put(look->view);
 }

@@ -22,8 +22,8 @@
  *       viewer's page-table lock
  *
  *   context->mutex                        a view is removed
- *     map file's i_mmap_rwsem             for reading
- *       context->mirrors_lock             for reading: the zap
+ *     context->mirrors_lock               for reading: the zap
+ *       map file's i_mmap_rwsem           for reading
  *
  *   the viewer's mmap_lock, when the core calls a notifier of the viewer
  *     viewer->mutex
@@ -91,8 +91,8 @@ struct failure {
  * @idle: lets go of it
  * @refs: one for each of the notifiers, while the core may call it
  * @wait: for an invalidation to end, for a context's zaps to be none
- * @blocks: struct block by the number of the source's page / BLOCK_PAGES. They
- *          are added without @lock and stay; what is in them is under @lock
+ * @blocks: struct block by the number of the source's page / BLOCK_PAGES. Empty
+ *          ones are added without @lock; all else is under @lock
  * @lock: protects all that follows, what the contexts say of it, and the entry
  *        of pages into mirrors
  * @contexts: those that have it open
@@ -106,6 +106,8 @@ struct failure {
  * @was_crowded: there were ever more than fit
  * @heard: how many have started
  * @ended: how many have ended; read locklessly, with acquire
+ * @cleared: when the last one ended by which a page may be away for a moment, in
+ *           jiffies; read locklessly
  * @past: the last ones that ended: number n is past[n % SPANS]
  * @free: when the core has let go of both notifiers
  */
@@ -131,6 +133,7 @@ struct watch {
 	bool was_crowded;
 	unsigned long heard;
 	unsigned long ended;
+	unsigned long cleared;
 	struct span past[SPANS];
 	struct work_struct free;
 };
@@ -150,8 +153,14 @@ struct watch {
  *          watch->lock
  * @going: the last file is closed: there is no mirror left
  * @zaps: invalidations that are zapping mirrors
- * @heard: watch->heard when it was opened
+ * @narrow: it is locked and does not show all of the source: what else the source
+ *          does is no affair of who only has the map file
+ * @heard: watch->heard when it was opened; once @narrow, how much had been heard
+ *         by then, less what had hit
  * @hit: watch->heard of the last invalidation that hit
+ * @shares: of blocks that others have looked at too
+ * @owned_first: no block before this one was ever its own
+ * @owned_last: nor after
  * @addresses: the views by their range in the source
  * @counters: for fdinfo
  * @failures: by task
@@ -179,9 +188,13 @@ struct context {
 	bool ended;
 	struct list_head opened;
 	bool going;
+	bool narrow;
 	unsigned int zaps;
 	unsigned long heard;
 	unsigned long hit;
+	struct rb_root shares;
+	unsigned long owned_first;
+	unsigned long owned_last;
 	struct rb_root_cached addresses;
 	struct counters counters;
 	struct failure failures[FAILURES];
@@ -256,14 +269,23 @@ struct registration {
 /**
  * struct block - which pages of 2 MiB of the source may be in mirrors
  * @pages: in the owner's; without an owner in anybody's, and perhaps in none
+ * @rcu: once it is out of sight
  * @owner: the one context that has looked here, or NULL
  * @shares: each of them, if there were more
  */
 struct block {
-	DECLARE_BITMAP(pages, BLOCK_PAGES);
+	union {
+		DECLARE_BITMAP(pages, BLOCK_PAGES);
+		struct rcu_head rcu;
+	};
 	struct context *owner;
 	struct hlist_head shares;
 };
+
+static inline unsigned long block_index(unsigned long address)
+{
+	return address >> PAGE_SHIFT >> ilog2(BLOCK_PAGES);
+}
 
 static inline struct context *context_of(const struct inode *inode)
 {
@@ -306,14 +328,13 @@ int watch_settle(struct watch *watch, unsigned long address,
 int blocks_init(void);
 void blocks_exit(void);
 struct block *block_get(struct context *context, unsigned long address);
-unsigned long *__block_pages(struct block *block,
-			     const struct context *context);
+unsigned long *__block_pages(struct block *block, const struct context *context,
+			     unsigned long address);
 void blocks_forget(struct context *context, unsigned long first,
-		   unsigned long last, bool may_sleep);
+		   unsigned long last);
 void blocks_leave(struct context *context);
-void blocks_free(struct watch *watch);
 bool blocks_zap(struct watch *watch, unsigned long first, unsigned long last,
-		const struct mmu_notifier_range *range, unsigned long heard);
+		unsigned long heard);
 bool blocks_mirrored(struct watch *watch, unsigned long first,
 		     unsigned long last);
 
@@ -333,9 +354,7 @@ int mirror_add(struct context *context, struct vm_area_struct *vma);
 void mirror_copy(struct vm_area_struct *vma);
 void mirror_remove(struct vm_area_struct *vma);
 int mirror_link(struct mirror *mirror);
-void mirrors_invalidate(struct context *context, pgoff_t first, pgoff_t last,
-			const struct mmu_notifier_range *range);
-void mirrors_invalidated(const struct mmu_notifier_range *range);
+void mirrors_invalidate(struct context *context, pgoff_t first, pgoff_t last);
 void mirrors_zap(struct context *context, pgoff_t first, pgoff_t last);
 void registration_begin(struct registration *registration, struct mm_struct *mm);
 void registration_end(struct registration *registration);

@@ -9,10 +9,12 @@
 
 TRACE_EVENT(remote_mapping_fault,
 
-	TP_PROTO(const struct view *view, unsigned long address, bool write,
-		 unsigned int pages, vm_fault_t result),
+	/* The context may be gone by now; the view is not. */
+	TP_PROTO(const void *source, const struct view *view,
+		 unsigned long address, bool write, unsigned int pages,
+		 vm_fault_t result),
 
-	TP_ARGS(view, address, write, pages, result),
+	TP_ARGS(source, view, address, write, pages, result),
 
 	TP_STRUCT__entry(
 		__field(const void *, source)
@@ -24,7 +26,7 @@ TRACE_EVENT(remote_mapping_fault,
 	),
 
 	TP_fast_assign(
-		__entry->source = view->context->mm;
+		__entry->source = source;
 		__entry->context = view->context;
 		__entry->address = address;
 		__entry->write = write;

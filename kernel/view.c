@@ -197,7 +197,7 @@ static void __view_kill(struct view *view)
 	/* Nobody else's: and no view is added meanwhile. */
 	if (!shared)
 		blocks_forget(context, view->node.start >> PAGE_SHIFT,
-			      view->node.last >> PAGE_SHIFT, true);
+			      view->node.last >> PAGE_SHIFT);
 }
 
 static int __view_remove(struct context *context,
@@ -232,12 +232,39 @@ int view_remove(struct context *context, const struct pidfd_mem_unmap *range)
 	return ret;
 }
 
+static bool __views_show_all(struct context *context)
+{
+	struct view *view;
+
+	lockdep_assert_held(&context->mutex);
+	view = mtree_load(&context->views, 0);
+	return view && !view->address &&
+	       view->node.last >= context->mm->task_size - 1;
+}
+
+static void __views_lock(struct context *context)
+{
+	struct watch *watch = context->watch;
+
+	lockdep_assert_held(&context->mutex);
+	if (context->locked)
+		return;
+	context->locked = true;
+	if (__views_show_all(context))
+		return;
+	spin_lock(&watch->lock);
+	context->heard = watch->heard - context->heard -
+			 context->counters.invalidations_hit;
+	context->narrow = true;
+	spin_unlock(&watch->lock);
+}
+
 int views_lock(struct context *context)
 {
 	int ret = mutex_lock_killable(&context->mutex);
 
 	if (!ret) {
-		context->locked = true;
+		__views_lock(context);
 		mutex_unlock(&context->mutex);
 	}
 	return ret;

@@ -30,9 +30,8 @@
  * entry nothing can unlink it: who unmaps or splits a VMA has locked it for
  * writing, and a mirror is emptied before it is unlinked.
  *
- * Lock order: i_mmap_rwsem of the map file where it is waited for, viewer->mutex,
- * context->mirrors_lock. No memory is allocated with any of them held: reclaim
- * may have to zap.
+ * Lock order: viewer->mutex, context->mirrors_lock, i_mmap_rwsem of the map file.
+ * No memory is allocated with any of them held: reclaim may have to zap.
  */
 #include <linux/delay.h>
 #include <linux/list.h>
@@ -55,20 +54,23 @@
 /**
  * struct viewer - an address space with mirrors in it
  * @notifier: each mirror there has a reference, or @idle_work has the last
- * @mutex: protects all that follows, and what says whether a mirror is linked
- * @nr: of mirrors
+ * @nr: of mirrors; protected, as @idle, by viewers_lock
  * @idle: @idle_work has a reference, and is queued; else it may be, for nothing
  * @idle_work: lets go of it
+ * @mutex: protects all that follows, and what says whether a mirror is linked
  * @mirrors: those that are linked, by the addresses they had then
  */
 struct viewer {
 	struct mmu_notifier notifier;
-	struct mutex mutex; /* all that follows */
 	unsigned long nr;
 	bool idle;
 	struct delayed_work idle_work;
+	struct mutex mutex; /* all that follows */
 	struct rb_root_cached mirrors;
 };
+
+/* Not the viewer's own: who unlocks it may have let go of the viewer. */
+static DEFINE_SPINLOCK(viewers_lock);
 
 /* ---- linked and unlinked ---------------------------------------------------- */
 
@@ -125,15 +127,20 @@ int mirror_link(struct mirror *mirror)
 
 /* ---- registration ----------------------------------------------------------- */
 
+/* Who holds a lock and sleeps; how often it had slept or been preempted before. */
+struct holder {
+	const struct task_struct *task; /* compared only */
+	unsigned long switches;
+};
+
 /*
  * Registrations of the module's own that are under way; a zap that cannot keep
  * one of these out joins it. Zaps that go on beside another's registration. And
- * the invalidations for which such a zap has waited long enough.
+ * the last such registration, which had not moved for long.
  */
 static LIST_HEAD(registrations);
 static LIST_HEAD(loose_zaps);
-static const struct mmu_notifier_range *patient[8];
-static unsigned int nr_patient;
+static struct holder stuck;
 static DEFINE_SPINLOCK(registrations_lock); /* all of these */
 static DECLARE_WAIT_QUEUE_HEAD(registrations_wait);
 
@@ -206,49 +213,49 @@ static void registration_leave(struct registration *registration,
 	spin_unlock(&registrations_lock);
 }
 
-/* For other contexts of the source that hear of the same invalidation */
-static void patience_note(const struct mmu_notifier_range *range)
+static bool holder_is(const struct holder *holder, const struct holder *other)
 {
-	unsigned int i;
+	return holder->task == other->task &&
+	       holder->switches == other->switches;
+}
 
+/* Zaps that meet the same one, unmoved, need not wait again. */
+static void holder_note(const struct holder *holder)
+{
 	spin_lock(&registrations_lock);
-	for (i = 0; i < ARRAY_SIZE(patient); i++) {
-		if (patient[i] == range)
-			break;
-		if (patient[i])
-			continue;
-		patient[i] = range;
-		WRITE_ONCE(nr_patient, nr_patient + 1);
-		break;
-	}
+	stuck = *holder;
 	spin_unlock(&registrations_lock);
 }
 
-static bool patience_is_out(const struct mmu_notifier_range *range, bool forget)
+static bool holder_noted(const struct holder *holder)
 {
-	unsigned int i;
-	bool found = false;
+	bool noted;
 
-	if (!READ_ONCE(nr_patient))
+	spin_lock(&registrations_lock);
+	noted = holder_is(holder, &stuck);
+	spin_unlock(&registrations_lock);
+	return noted;
+}
+
+/* Whether somebody registers, has the map file's lock, and sleeps. */
+static bool holder_sleeps(struct address_space *mapping, struct holder *holder)
+{
+	struct task_struct *task;
+	bool sleeps = false;
+
+	if (!test_bit(AS_MM_ALL_LOCKS, &mapping->flags))
 		return false;
-	spin_lock(&registrations_lock);
-	for (i = 0; i < ARRAY_SIZE(patient); i++) {
-		if (!range || patient[i] != range)
-			continue;
-		found = true;
-		if (forget) {
-			patient[i] = NULL;
-			WRITE_ONCE(nr_patient, nr_patient - 1);
-		}
+	/* Who had the lock a moment ago is not freed meanwhile. */
+	rcu_read_lock();
+	task = compat_rwsem_writer(&mapping->i_mmap_rwsem);
+	if (task) {
+		sleeps = READ_ONCE(task->__state) == TASK_UNINTERRUPTIBLE;
+		holder->task = task;
+		holder->switches = READ_ONCE(task->nvcsw) +
+				   READ_ONCE(task->nivcsw);
 	}
-	spin_unlock(&registrations_lock);
-	return found;
-}
-
-/* Called at the end of an invalidation, in the notifier. */
-void mirrors_invalidated(const struct mmu_notifier_range *range)
-{
-	patience_is_out(range, true);
+	rcu_read_unlock();
+	return sleeps;
 }
 
 /* ---- the zap --------------------------------------------------------------- */
@@ -334,7 +341,6 @@ static void mirror_empty(struct mirror *mirror)
 /**
  * struct zap - which pages of the map file are to be taken out of mirrors
  * @context: whose
- * @range: the invalidation; NULL: called in no notifier
  * @first: page of the part that is taken out now
  * @last: page of it
  * @mapped: i_mmap_rwsem of the map file is held
@@ -342,7 +348,6 @@ static void mirror_empty(struct mirror *mirror)
  */
 struct zap {
 	struct context *context;
-	const struct mmu_notifier_range *range;
 	pgoff_t first;
 	pgoff_t last;
 	bool mapped;
@@ -363,7 +368,7 @@ static void mirror_zap(struct mirror *mirror, const struct zap *zap)
 		vma_zap(mirror->vma, start, end - 1);
 }
 
-/* How long another's registration must have stood still to be passed. */
+/* How long another's registration must not have moved to be passed. */
 #define PATIENCE (HZ / 4)
 
 /* Try for a lock that keeps registrations on the viewer out, and zap. */
@@ -393,32 +398,39 @@ static bool mirror_zap_locked(struct mirror *mirror, struct zap *zap)
  *
  * - It is not on this viewer: its mmap_lock can be had.
  * - It is the module's own registration: it is joined.
- * - It is another's, and has stood still for a while. It has the map file's lock,
- *   and the mutex of all registrations: there is only this one. That it waits
- *   for us is as good as sure, and as long as it does it is no danger. We go on
- *   without a lock. If after all it waits for another, who comes just now, what
- *   it registers hears an end without a start.
+ * - It is another's, and has slept for a while, without having run in between. It
+ *   has the map file's lock, and the mutex of all registrations: there is only
+ *   this one. That it waits for us is as good as sure, and as long as it does it
+ *   is no danger. We go on without a lock. If after all it waits for another, and
+ *   is woken while we zap, what it registers may hear an end without a start.
  */
 static void mirror_zap_aside(struct mirror *mirror, struct zap *zap)
 {
 	struct address_space *mapping = zap->context->inode.i_mapping;
+	struct holder holder, last = {};
 	struct registration *registration, loose;
 	unsigned long since = jiffies;
-	bool stuck;
+	bool is_stuck;
 
 	while (!mirror_zap_locked(mirror, zap)) {
-		stuck = test_bit(AS_MM_ALL_LOCKS, &mapping->flags);
-		if (!stuck)
+		is_stuck = false;
+		if (!holder_sleeps(mapping, &holder)) {
+			last.task = NULL;
+		} else if (!holder_is(&holder, &last)) {
+			last = holder;
 			since = jiffies;
-		stuck = stuck && (time_after(jiffies, since + PATIENCE) ||
-				  patience_is_out(zap->range, false));
+			is_stuck = holder_noted(&holder);
+		} else {
+			is_stuck = time_after(jiffies, since + PATIENCE) ||
+				   holder_noted(&holder);
+		}
 		registration = registration_join(mirror->vma->vm_mm,
-						 stuck ? &loose : NULL);
-		if (registration || stuck) {
+						 is_stuck ? &loose : NULL);
+		if (registration || is_stuck) {
 			mirror_zap(mirror, zap);
 			registration_leave(registration, &loose);
 			if (!registration)
-				patience_note(zap->range);
+				holder_note(&holder);
 			return;
 		}
 		fsleep(50);
@@ -427,7 +439,8 @@ static void mirror_zap_aside(struct mirror *mirror, struct zap *zap)
 
 /*
  * Before the map file's i_mmap_rwsem is taken for writing, by the core, in mmap,
- * munmap, mremap, a split, or exit: those who try for it come first.
+ * munmap, mremap, a split, or exit, soon or in a while: those who try for it
+ * come first. It helps them to get their turn, and no more.
  */
 static void mirrors_give_way(struct context *context)
 {
@@ -444,19 +457,19 @@ static void mirrors_zap_aside(struct mirror *mirror, struct zap *zap)
 		wake_up_all(&context->aside_wait);
 }
 
-/* Take out the first part of [first, last]; where the next begins, or 0. */
-static pgoff_t mirrors_zap_part(struct zap *zap, pgoff_t first, pgoff_t last)
+/*
+ * Take out the first part of [first, last]; where the next begins, or 0. Called
+ * with mirrors_lock, and zap->mapped.
+ */
+static pgoff_t __mirrors_zap_part(struct zap *zap, pgoff_t first, pgoff_t last)
 {
 	struct context *context = zap->context;
 	struct interval_tree_node *node, *next;
 	struct mirror *mirror;
 
-	down_read(&context->mirrors_lock);
 	node = interval_tree_iter_first(&context->mirrors, first, last);
-	if (!node) {
-		up_read(&context->mirrors_lock);
+	if (!node)
 		return 0;
-	}
 	zap->first = max(first, node->start);
 	zap->last = min(last - zap->first, ZAP_PAGES - 1) + zap->first;
 	/* Somebody has the page. Of many, most may not. */
@@ -471,26 +484,43 @@ static pgoff_t mirrors_zap_part(struct zap *zap, pgoff_t first, pgoff_t last)
 			mirrors_zap_aside(mirror, zap);
 		node = next;
 	}
-	up_read(&context->mirrors_lock);
 	return zap->last == last ? 0 : zap->last + 1;
 }
 
 /*
  * Take the pages [first, last] of the map file out of all mirrors. Called in a
- * notifier of the source, for that range of its. May sleep.
+ * notifier of the source. May sleep.
+ *
+ * Who has mirrors_lock tries for i_mmap_rwsem until it is had (mirror_zap_aside),
+ * which is to wait for it: so nobody waits for mirrors_lock with i_mmap_rwsem.
  */
-void mirrors_invalidate(struct context *context, pgoff_t first, pgoff_t last,
-			const struct mmu_notifier_range *range)
+void mirrors_invalidate(struct context *context, pgoff_t first, pgoff_t last)
 {
 	struct address_space *mapping = context->inode.i_mapping;
-	struct zap zap = { .context = context, .range = range };
+	struct zap zap = { .context = context };
 
 	do {
+		down_read(&context->mirrors_lock);
 		zap.mapped = i_mmap_trylock_read(mapping);
-		first = mirrors_zap_part(&zap, first, last);
+		first = __mirrors_zap_part(&zap, first, last);
 		if (zap.mapped)
 			i_mmap_unlock_read(mapping);
+		up_read(&context->mirrors_lock);
 	} while (first);
+}
+
+/* Both locks, for who may wait for either and holds none. */
+static void mirrors_lock_both(struct context *context)
+{
+	struct address_space *mapping = context->inode.i_mapping;
+
+	i_mmap_lock_read(mapping);
+	while (!down_read_trylock(&context->mirrors_lock)) {
+		i_mmap_unlock_read(mapping);
+		down_read(&context->mirrors_lock);
+		up_read(&context->mirrors_lock);
+		i_mmap_lock_read(mapping);
+	}
 }
 
 /* The same, called with no lock of the core's memory management held. */
@@ -500,10 +530,10 @@ void mirrors_zap(struct context *context, pgoff_t first, pgoff_t last)
 	struct zap zap = { .context = context, .mapped = true };
 
 	do {
-		/* First: who has mirrors_lock does not wait for this one. */
-		i_mmap_lock_read(mapping);
-		first = mirrors_zap_part(&zap, first, last);
+		mirrors_lock_both(context);
+		first = __mirrors_zap_part(&zap, first, last);
 		i_mmap_unlock_read(mapping);
+		up_read(&context->mirrors_lock);
 		cond_resched();
 	} while (first);
 }
@@ -571,10 +601,10 @@ static void viewer_release(struct mmu_notifier *notifier, struct mm_struct *mm)
 	struct viewer *viewer = container_of(notifier, struct viewer, notifier);
 
 	viewer_unlink(viewer, 0, ULONG_MAX);
-	mutex_lock(&viewer->mutex);
+	spin_lock(&viewers_lock);
 	if (viewer->idle)
 		mod_delayed_work(live_queue, &viewer->idle_work, 0);
-	mutex_unlock(&viewer->mutex);
+	spin_unlock(&viewers_lock);
 }
 
 static void viewer_idle(struct work_struct *work)
@@ -583,12 +613,12 @@ static void viewer_idle(struct work_struct *work)
 					     struct viewer, idle_work);
 	bool idle;
 
-	mutex_lock(&viewer->mutex);
+	spin_lock(&viewers_lock);
 	/* If it was queued again while this waited, that one does it. */
 	idle = viewer->idle && !delayed_work_pending(&viewer->idle_work);
 	if (idle)
 		viewer->idle = false;
-	mutex_unlock(&viewer->mutex);
+	spin_unlock(&viewers_lock);
 	if (idle)
 		mmu_notifier_put(&viewer->notifier);
 }
@@ -626,11 +656,11 @@ static void viewer_count(struct viewer *viewer)
 {
 	bool idle;
 
-	mutex_lock(&viewer->mutex);
+	spin_lock(&viewers_lock);
 	viewer->nr++;
 	idle = viewer->idle;
 	viewer->idle = false;
-	mutex_unlock(&viewer->mutex);
+	spin_unlock(&viewers_lock);
 	if (idle)
 		mmu_notifier_put(&viewer->notifier); /* not the last */
 }
@@ -639,18 +669,21 @@ static void viewer_count(struct viewer *viewer)
  * One has gone. Its reference is the viewer's last, and left to the work; or is
  * not, and given back.
  */
-static void __viewer_discount(struct viewer *viewer)
+static void viewer_discount(struct viewer *viewer)
 {
-	lockdep_assert_held(&viewer->mutex);
-	if (--viewer->nr) {
-		mmu_notifier_put(&viewer->notifier);
-		return;
-	}
-	viewer->idle = true;
+	bool last;
+
+	spin_lock(&viewers_lock);
+	last = !--viewer->nr;
+	viewer->idle = last;
 	/* Who exits does not come again. */
-	mod_delayed_work(live_queue, &viewer->idle_work,
-			 atomic_read(&viewer->notifier.mm->mm_users) ?
-			 IDLE_JIFFIES : 0);
+	if (last)
+		mod_delayed_work(live_queue, &viewer->idle_work,
+				 atomic_read(&viewer->notifier.mm->mm_users) ?
+				 IDLE_JIFFIES : 0);
+	spin_unlock(&viewers_lock);
+	if (!last)
+		mmu_notifier_put(&viewer->notifier);
 }
 
 /* The VMA is new, and nobody can fault in it yet. */
@@ -722,11 +755,8 @@ void mirror_copy(struct vm_area_struct *vma)
 void mirror_remove(struct vm_area_struct *vma)
 {
 	struct mirror *mirror = vma->vm_private_data;
-	struct viewer *viewer = mirror->viewer;
 
-	mutex_lock(&viewer->mutex);
-	WARN_ON_ONCE(mirror->linked);
-	__viewer_discount(viewer);
-	mutex_unlock(&viewer->mutex);
+	WARN_ON_ONCE(READ_ONCE(mirror->linked));
+	viewer_discount(mirror->viewer);
 	kfree(mirror);
 }

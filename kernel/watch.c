@@ -77,6 +77,8 @@ static void __watch_end(struct watch *watch,
 	past = &watch->past[watch->ended % SPANS];
 	past->start = range->start;
 	past->end = range->end;
+	if (range->event == MMU_NOTIFY_CLEAR)
+		WRITE_ONCE(watch->cleared, jiffies);
 	for (left = watch->active; left; left &= left - 1) {
 		slot = __ffs(left);
 		if (watch->key[slot] != range)
@@ -171,8 +173,10 @@ static int watch_invalidate_start(struct mmu_notifier *notifier,
 	last = min(last, watch->last);
 	spin_unlock(&watch->lock);
 	/* One that cannot wait may be refused by watch_veto(), called next. */
-	if (first <= last && mmu_notifier_range_blockable(range))
-		hit = blocks_zap(watch, first, last, range, heard);
+	if (!mmu_notifier_range_blockable(range))
+		return 0;
+	if (first <= last)
+		hit = blocks_zap(watch, first, last, heard);
 	trace_remote_mapping_invalidate(watch, range, hit);
 	return 0;
 }
@@ -182,7 +186,6 @@ static void watch_invalidate_end(struct mmu_notifier *notifier,
 {
 	struct watch *watch = container_of(notifier, struct watch, notifier);
 
-	mirrors_invalidated(range);
 	spin_lock(&watch->lock);
 	__watch_end(watch, range);
 	spin_unlock(&watch->lock);
@@ -209,25 +212,38 @@ static void watch_hurry(struct watch *watch)
 	spin_unlock(&watches_lock);
 }
 
+/* Tell the contexts, of which nobody knows how many there are. */
+static void watch_tell(struct watch *watch)
+{
+	struct context *context;
+
+	spin_lock(&watch->lock);
+	list_for_each_entry(context, &watch->contexts, opened) {
+		/* Nobody is left to be told, and it is not to be kept. */
+		if (context->going)
+			continue;
+		WRITE_ONCE(context->ended, true);
+		context->zaps++;
+		spin_unlock(&watch->lock);
+		wake_up_poll(&context->poll, EPOLLHUP);
+		cond_resched();
+		spin_lock(&watch->lock);
+		if (!--context->zaps && context->going)
+			wake_up_all(&watch->wait);
+	}
+	spin_unlock(&watch->lock);
+}
+
 /* The last one before the address space goes; no mm_users are left. */
 static void watch_release(struct mmu_notifier *notifier, struct mm_struct *mm)
 {
 	struct watch *watch = container_of(notifier, struct watch, notifier);
-	struct context *context;
-	unsigned long heard;
 
 	spin_lock(&watch->lock);
 	WRITE_ONCE(watch->released, true);
-	heard = ++watch->heard;
 	spin_unlock(&watch->lock);
-	blocks_zap(watch, 0, ULONG_MAX >> PAGE_SHIFT, NULL, heard);
-
-	spin_lock(&watch->lock);
-	list_for_each_entry(context, &watch->contexts, opened) {
-		WRITE_ONCE(context->ended, true);
-		wake_up_poll(&context->poll, EPOLLHUP);
-	}
-	spin_unlock(&watch->lock);
+	blocks_zap(watch, 0, ULONG_MAX >> PAGE_SHIFT, ULONG_MAX);
+	watch_tell(watch);
 	wake_up_all(&watch->wait);
 	watch_hurry(watch);
 }
@@ -239,17 +255,21 @@ static int watch_veto(struct mmu_notifier *notifier,
 	unsigned long first = range->start >> PAGE_SHIFT;
 	unsigned long last = (range->end - 1) >> PAGE_SHIFT;
 
+	bool hit;
+
 	if (likely(mmu_notifier_range_blockable(range)))
 		return 0;
 	/* Its start is noted: what is not in a mirror now cannot enter. */
-	return blocks_mirrored(watch, first, last) ? -EAGAIN : 0;
+	hit = blocks_mirrored(watch, first, last);
+	trace_remote_mapping_invalidate(watch, range, hit);
+	return hit ? -EAGAIN : 0;
 }
 
 static void watch_free(struct work_struct *work)
 {
 	struct watch *watch = container_of(work, struct watch, free);
 
-	blocks_free(watch);
+	xa_destroy(&watch->blocks); /* empty */
 	mmdrop(watch->mm);
 	kmem_cache_free(watch_cache, watch);
 	live_put();
@@ -328,6 +348,7 @@ static struct watch *watch_new(struct mm_struct *mm)
 	spin_lock_init(&watch->lock);
 	INIT_LIST_HEAD(&watch->contexts);
 	watch->first = ULONG_MAX;
+	watch->cleared = jiffies - HZ;
 	return watch;
 }
 

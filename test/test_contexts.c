@@ -166,6 +166,23 @@ TEST_F(contexts, each_hears_what_happened_since_it_was_opened)
 	EXPECT_EQ(0, counter(self->b.map, "faults"));
 }
 
+TEST_F(contexts, one_that_is_locked_hears_of_its_own_views)
+{
+	uint64_t heard;
+
+	ASSERT_SHOWS(pattern(SEED, 1), B(1));
+	ASSERT_EQ(0, context_lock(self->b.ctrl));
+	heard = counter(self->b.map, "invalidations");
+	DISCARD(2, 1);
+	EXPECT_EQ(heard, counter(self->b.map, "invalidations"));
+	EXPECT_LT(heard, counter(self->a.map, "invalidations"));
+	DISCARD(1, 1);
+	EXPECT_EQ(heard + 1, counter(self->b.map, "invalidations"));
+	/* To lock it again changes nothing. */
+	ASSERT_EQ(0, context_lock(self->b.ctrl));
+	EXPECT_EQ(heard + 1, counter(self->b.map, "invalidations"));
+}
+
 TEST_F(contexts, all_are_told_of_the_end)
 {
 	uint64_t value;

@@ -183,6 +183,8 @@ struct viewer {
 	volatile bool *stop;
 	pid_t pid; /* of the source, for who opens it himself */
 	uint64_t memory;
+	int map;
+	int ctrl;
 	uint64_t looks;
 	uint64_t last[PAGES]; /* what the source's word was at least */
 	uint64_t written[PAGES];
@@ -378,6 +380,112 @@ TEST_F_TIMEOUT(race, contexts_come_and_go_while_pages_do, 120)
 	}
 	TH_LOG("%lu contexts", looks);
 	ASSERT_LT(ARRAY_SIZE(comers), looks);
+}
+
+/* Map, look, split and unmap: each of them changes where the mirrors are. */
+static void *linker_run(void *arg)
+{
+	const struct viewer *viewer = arg;
+	uint64_t value;
+	char *at;
+
+	while (!*viewer->stop) {
+		at = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED,
+			  viewer->map, 0);
+		if (at == MAP_FAILED)
+			fatal("mmap: %m");
+		touch_read(at + viewer->number * PAGE_SIZE, &value);
+		mprotect(at, SIZE / 2, PROT_READ);
+		touch_read(at, &value);
+		munmap(at, SIZE);
+	}
+	return NULL;
+}
+
+/* Keep who only tries for the mmap_lock from getting it. */
+static void *allocator_run(void *arg)
+{
+	const struct viewer *viewer = arg;
+	void *at;
+
+	while (!*viewer->stop) {
+		at = mmap(NULL, PAGE_SIZE, PROT_READ,
+			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		munmap(at, PAGE_SIZE);
+	}
+	return NULL;
+}
+
+static void *view_changer_run(void *arg)
+{
+	const struct viewer *viewer = arg;
+
+	while (!*viewer->stop)
+		if (view_add(viewer->ctrl, viewer->memory, 2 * SIZE, SIZE, 0) ||
+		    view_remove(viewer->ctrl, 2 * SIZE, SIZE))
+			fatal("a view is not added and removed");
+	return NULL;
+}
+
+#define LINKERS 3
+
+static void link_and_unlink(const struct viewer *order, bool change_views)
+{
+	void *(*run[LINKERS + 2])(void *) = { linker_run, linker_run,
+					      linker_run, allocator_run,
+					      view_changer_run };
+	struct viewer viewer[LINKERS + 2];
+	size_t i, nr = change_views ? LINKERS + 2 : LINKERS + 1;
+
+	for (i = 0; i < nr; i++) {
+		viewer[i] = *order;
+		viewer[i].number = i;
+		if (pthread_create(&viewer[i].thread, NULL, run[i],
+				   &viewer[i]))
+			fatal("pthread_create failed");
+	}
+	for (i = 0; i < nr; i++)
+		pthread_join(viewer[i].thread, NULL);
+}
+
+static void *linkers_run(void *arg)
+{
+	link_and_unlink(arg, true);
+	return NULL;
+}
+
+/*
+ * Zaps of one context beside each other, in two viewers that change where the
+ * mirrors are, and views that change: all its locks, in all orders.
+ */
+TEST_F_TIMEOUT(race, mirrors_come_and_go_while_two_zap, 120)
+{
+	struct churn order = { self->memory, 2 * SECONDS, CHURN_DISCARD };
+	volatile bool *stop = mmap(NULL, PAGE_SIZE, PROT_READ | PROT_WRITE,
+				   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct viewer viewer = {
+		.stop = stop,
+		.map = self->mirror.map,
+		.ctrl = self->mirror.ctrl,
+		.memory = self->memory,
+	};
+	pthread_t thread;
+	pid_t child;
+
+	ASSERT_NE(MAP_FAILED, (void *)stop);
+	source_call_begin(self->source, churn, &order, sizeof(order));
+	child = fork();
+	ASSERT_LE(0, child);
+	if (!child) {
+		link_and_unlink(&viewer, false);
+		_exit(0);
+	}
+	ASSERT_EQ(0, pthread_create(&thread, NULL, linkers_run, &viewer));
+	ASSERT_LE(TURNS, source_finish(self->source));
+	*stop = true;
+	pthread_join(thread, NULL);
+	ASSERT_EQ(child, waitpid(child, NULL, 0));
+	munmap((void *)stop, PAGE_SIZE);
 }
 
 TEST_F_TIMEOUT(race, unmap_under_many_viewers, 120)

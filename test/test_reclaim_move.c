@@ -418,8 +418,18 @@ FIXTURE(thp)
 	struct mirror mirror;
 };
 
+#define KHUGEPAGED "/sys/kernel/mm/transparent_hugepage/khugepaged/"
+
+/* It scans once when it is told so: before there is anything to find. */
+static void khugepaged_sleep(unsigned long ms)
+{
+	if (number_read(KHUGEPAGED "scan_sleep_millisecs") != ms)
+		text_must_write(KHUGEPAGED "scan_sleep_millisecs", "%lu", ms);
+}
+
 FIXTURE_SETUP(thp)
 {
+	khugepaged_sleep(3600000);
 	self->source = source_start();
 	self->memory = source_anon_aligned(self->source, THP_SIZE);
 	ASSERT_EQ(0, source_madvise(self->source, self->memory, THP_SIZE,
@@ -580,20 +590,15 @@ TEST_F(thp, collapse_of_small_pages)
 
 TEST_F(thp, collapse_by_khugepaged)
 {
-	const char *knob = "/sys/kernel/mm/transparent_hugepage/khugepaged/";
-	char path[128];
-
 	split_huge_pages(self->source->pid, self->memory, THP_SIZE);
 	ASSERT_EQ(-1, pattern_differs(self->mirror.at, THP_SIZE, SEED));
 	ASSERT_FALSE(is_huge(self->source, self->memory));
-	snprintf(path, sizeof(path), "%spages_to_scan", knob);
-	text_must_write(path, "100000");
-	snprintf(path, sizeof(path), "%sscan_sleep_millisecs", knob);
+	text_must_write(KHUGEPAGED "pages_to_scan", "100000");
 	ASSERT_HITS(&self->mirror, {
-		text_must_write(path, "10");
+		khugepaged_sleep(10);
 		WAIT_FOR(is_huge(self->source, self->memory));
 	});
-	text_must_write(path, "10000");
+	khugepaged_sleep(3600000);
 	ASSERT_EQ(-1, pattern_differs(self->mirror.at, THP_SIZE, SEED));
 	ASSERT_COHERENT(100);
 }
