@@ -466,19 +466,19 @@ static void __shares_sweep(struct block *block, unsigned long index,
 
 	hlist_for_each_entry(share, &block->shares, in_block) {
 		context = share->context;
-		/* Who goes has no mirror, and is not to be kept. */
-		if (context->going)
-			continue;
 		first = find_next_bit(share->pages, high, low);
-		if (first < high) {
+		/* Who goes has no mirror, and is not to be kept. */
+		if (first < high && !context->going) {
 			if (!__context_zap(context, base + first,
 					   base + find_last_bit(share->pages,
 								high), sweep))
 				return;
 			bitmap_clear(share->pages, low, high - low);
 		}
-		if (++nr % SHARES_AT_ONCE)
+		/* Nor who goes since: he may not look again whether he is kept. */
+		if (++nr < SHARES_AT_ONCE || context->going)
 			continue;
+		nr = 0;
 		__context_keep(context);
 		if (!sweep->look_only)
 			cond_resched();

@@ -329,9 +329,25 @@ static int map_mmap(struct file *file, struct vm_area_struct *vma)
 	return mirror_mmap(context_of(file_inode(file)), vma);
 }
 
+/*
+ * io_uring does not begin a transfer that may have to wait before a file that can
+ * be polled says that it is ready; as any regular file, this one is. Nobody else
+ * is told: who polls waits for the end, and it would seem that the end is there.
+ */
+static bool poll_is_by_io_uring(const struct poll_table_struct *table)
+{
+	const __poll_t mark = EPOLLET | EPOLLPRI;
+
+	return (poll_requested_events(table) & mark) == mark;
+}
+
 static __poll_t map_poll(struct file *file, struct poll_table_struct *table)
 {
-	return context_poll(context_of(file_inode(file)), file, table);
+	__poll_t ready = context_poll(context_of(file_inode(file)), file, table);
+
+	if (!ready && poll_is_by_io_uring(table))
+		ready = EPOLLIN | EPOLLRDNORM | EPOLLOUT | EPOLLWRNORM;
+	return ready;
 }
 
 static void map_show(struct seq_file *m, struct file *file)

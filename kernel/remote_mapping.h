@@ -23,7 +23,8 @@
  *
  *   context->mutex                        a view is removed
  *     context->mirrors_lock               for reading: the zap
- *       map file's i_mmap_rwsem           for reading
+ *       map file's i_mmap_rwsem           for reading; or the other way round, if
+ *                                         mirrors_lock is then only tried
  *
  *   the viewer's mmap_lock, when the core calls a notifier of the viewer
  *     viewer->mutex

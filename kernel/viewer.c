@@ -444,17 +444,26 @@ static void mirror_zap_aside(struct mirror *mirror, struct zap *zap)
  */
 static void mirrors_give_way(struct context *context)
 {
-	wait_event(context->aside_wait, !atomic_read(&context->aside));
+	wait_event_timeout(context->aside_wait, !atomic_read(&context->aside),
+			   HZ);
+}
+
+static void aside_begin(struct context *context)
+{
+	atomic_inc(&context->aside);
+}
+
+static void aside_end(struct context *context)
+{
+	if (atomic_dec_and_test(&context->aside))
+		wake_up_all(&context->aside_wait);
 }
 
 static void mirrors_zap_aside(struct mirror *mirror, struct zap *zap)
 {
-	struct context *context = zap->context;
-
-	atomic_inc(&context->aside);
+	aside_begin(zap->context);
 	mirror_zap_aside(mirror, zap);
-	if (atomic_dec_and_test(&context->aside))
-		wake_up_all(&context->aside_wait);
+	aside_end(zap->context);
 }
 
 /*
@@ -514,13 +523,18 @@ static void mirrors_lock_both(struct context *context)
 {
 	struct address_space *mapping = context->inode.i_mapping;
 
+	/* Or those who link and unlink mirrors might be first every time. */
+	aside_begin(context);
 	i_mmap_lock_read(mapping);
 	while (!down_read_trylock(&context->mirrors_lock)) {
 		i_mmap_unlock_read(mapping);
 		down_read(&context->mirrors_lock);
+		if (i_mmap_trylock_read(mapping))
+			break;
 		up_read(&context->mirrors_lock);
 		i_mmap_lock_read(mapping);
 	}
+	aside_end(context);
 }
 
 /* The same, called with no lock of the core's memory management held. */

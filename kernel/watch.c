@@ -77,7 +77,8 @@ static void __watch_end(struct watch *watch,
 	past = &watch->past[watch->ended % SPANS];
 	past->start = range->start;
 	past->end = range->end;
-	if (range->event == MMU_NOTIFY_CLEAR)
+	if (range->event == MMU_NOTIFY_CLEAR ||
+	    range->event == MMU_NOTIFY_MIGRATE)
 		WRITE_ONCE(watch->cleared, jiffies);
 	for (left = watch->active; left; left &= left - 1) {
 		slot = __ffs(left);

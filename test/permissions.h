@@ -29,7 +29,7 @@
 #define BROKEN 201
 
 /* Become that user, for good, as a login would: an ordinary process. */
-static void become(uid_t uid)
+static inline void become(uid_t uid)
 {
 	if (setgroups(0, NULL) || setresgid(uid, uid, uid) ||
 	    setresuid(uid, uid, uid))
@@ -42,7 +42,7 @@ static void become(uid_t uid)
 /* Run function as that user in a process of its own: what it returned. A
  * signal is BROKEN.
  */
-static int as(uid_t uid, int (*function)(void *), void *argument)
+static inline int as(uid_t uid, int (*function)(void *), void *argument)
 {
 	pid_t pid = fork();
 	int status;
@@ -57,13 +57,13 @@ static int as(uid_t uid, int (*function)(void *), void *argument)
 }
 
 /* The source's own part of become() */
-static long become_in_source(void *argument)
+static inline long become_in_source(void *argument)
 {
 	become(*(uid_t *)argument);
 	return 0;
 }
 
-static struct source *source_of(uid_t uid)
+static inline struct source *source_of(uid_t uid)
 {
 	struct source *source = source_start();
 
@@ -72,7 +72,7 @@ static struct source *source_of(uid_t uid)
 }
 
 /* What the kernel answers: 0 or an errno */
-static int ask_kernel(pid_t pid, int oflags)
+static inline int ask_kernel(pid_t pid, int oflags)
 {
 	int fd = mem_open(pid, oflags);
 
@@ -83,7 +83,7 @@ static int ask_kernel(pid_t pid, int oflags)
 }
 
 /* What the module answers */
-static int ask_module(pid_t pid, int oflags)
+static inline int ask_module(pid_t pid, int oflags)
 {
 	int fd = device_open(oflags);
 	int error;
@@ -96,7 +96,7 @@ static int ask_module(pid_t pid, int oflags)
 }
 
 /* Both, for reading and for writing: their answer, or DISAGREE */
-static int ask(pid_t pid)
+static inline int ask(pid_t pid)
 {
 	static const int oflags[] = { O_RDONLY, O_RDWR };
 	int answer = 0, i;
@@ -115,29 +115,29 @@ static int ask(pid_t pid)
 	return answer;
 }
 
-static int ask_there(void *argument)
+static inline int ask_there(void *argument)
 {
 	return ask(*(pid_t *)argument);
 }
 
-static int ask_as(uid_t uid, pid_t pid)
+static inline int ask_as(uid_t uid, pid_t pid)
 {
 	return as(uid, ask_there, &pid);
 }
 
 #define YAMA "/proc/sys/kernel/yama/ptrace_scope"
 
-static bool has_yama(void)
+static inline bool has_yama(void)
 {
 	return !access(YAMA, F_OK);
 }
 
-static void yama_set(int scope)
+static inline void yama_set(int scope)
 {
 	text_must_write(YAMA, "%d", scope);
 }
 
-static int send_fd(int channel, int fd)
+static inline int send_fd(int channel, int fd)
 {
 	char control[CMSG_SPACE(sizeof(fd))] = { 0 };
 	char byte = 0;
@@ -157,7 +157,7 @@ static int send_fd(int channel, int fd)
 	return sendmsg(channel, &message, 0) == 1 ? 0 : -errno;
 }
 
-static int receive_fd(int channel)
+static inline int receive_fd(int channel)
 {
 	char control[CMSG_SPACE(sizeof(int))] = { 0 };
 	char byte;
@@ -186,7 +186,7 @@ struct lent {
 };
 
 /* In the source: show one range, for reading, to whoever is at the other end. */
-static long lend(void *argument)
+static inline long lend(void *argument)
 {
 	struct lent *lent = argument;
 	int ctrl, map, error;
@@ -213,7 +213,7 @@ struct borrower {
 };
 
 /* 0, or which promise does not hold */
-static int borrow(void *argument)
+static inline int borrow(void *argument)
 {
 	struct borrower *borrower = argument;
 	int map = receive_fd(borrower->channel);
@@ -240,7 +240,7 @@ static int borrow(void *argument)
 }
 
 /* The source lends its memory to nobody, who may not see it otherwise. */
-static int lend_to_nobody(struct source *source, uint64_t memory, size_t size,
+static inline int lend_to_nobody(struct source *source, uint64_t memory, size_t size,
 			  uint64_t seed)
 {
 	struct borrower borrower = { .size = size,

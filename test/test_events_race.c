@@ -382,6 +382,39 @@ TEST_F_TIMEOUT(race, contexts_come_and_go_while_pages_do, 120)
 	ASSERT_LT(ARRAY_SIZE(comers), looks);
 }
 
+#define SHARERS 300
+
+/*
+ * So many contexts have the same pages that the walk over them pauses, and those
+ * where it pauses are closed meanwhile: each is somewhere in the list.
+ */
+TEST_F_TIMEOUT(race, contexts_are_closed_while_all_of_them_are_zapped, 120)
+{
+	struct churn order = { self->memory, 2 * SECONDS, CHURN_DISCARD };
+	struct deadline deadline = deadline_in(2 * SECONDS);
+	static struct mirror mirror[SHARERS];
+	uint64_t turn, value;
+	size_t i;
+
+	for (i = 0; i < SHARERS; i++)
+		mirror[i] = mirror_open(self->source->pid, self->memory, SIZE,
+					PROT_READ, 0);
+	source_call_begin(self->source, churn, &order, sizeof(order));
+	for (turn = 0; turn < 2 * SHARERS || !deadline_passed(&deadline);
+	     turn++) {
+		i = turn * 7 % SHARERS;
+		/* It has pages, no mirror any more, and goes. */
+		touch_read(mirror[i].at + turn % PAGES * PAGE_SIZE, &value);
+		mirror_close(&mirror[i]);
+		mirror[i] = mirror_open(self->source->pid, self->memory, SIZE,
+					PROT_READ, 0);
+		touch_read(mirror[i].at, &value);
+	}
+	ASSERT_LE(TURNS, source_finish(self->source));
+	for (i = 0; i < SHARERS; i++)
+		mirror_close(&mirror[i]);
+}
+
 /* Map, look, split and unmap: each of them changes where the mirrors are. */
 static void *linker_run(void *arg)
 {
