@@ -58,8 +58,10 @@ static void place_fill(uint64_t value)
 		PLACE[i] = value;
 }
 
+#define STOP (-1)
+
 struct attack {
-	const volatile pid_t *pid; /* whom to open; 0: stop */
+	const volatile pid_t *pid; /* whom to open; 0: nobody; STOP */
 	volatile uint64_t *opened; /* how often that went well */
 };
 
@@ -90,7 +92,11 @@ static int attack_run(void *argument)
 	int result = HELD, ctrl, map, fd;
 	pid_t pid;
 
-	while (result == HELD && (pid = *attack->pid)) {
+	while (result == HELD && (pid = *attack->pid) != STOP) {
+		if (!pid) {
+			sched_yield();
+			continue;
+		}
 		fd = device_open(O_RDWR);
 		if (!ioctl(fd, REMOTE_PROC_MAP, pid)) {
 			++*attack->opened;
@@ -149,7 +155,7 @@ static int attack_end(volatile pid_t *pid, pid_t attacker)
 {
 	int status;
 
-	*pid = 0;
+	*pid = STOP;
 	waitpid(attacker, &status, 0);
 	return WIFEXITED(status) ? WEXITSTATUS(status) : GAINED;
 }
@@ -731,18 +737,20 @@ TEST_F(greedy, viewer_stopped_in_a_fault_can_be_killed)
 
 static void look_until_the_end(int map)
 {
-	char *at = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, map, 0);
 	uint64_t value;
 	size_t n;
 
-	if (at == MAP_FAILED)
-		_exit(2);
 	for (n = 0;; n++) {
+		char *at = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED,
+				map, 0);
 		char *page = at + n % PAGES * PAGE_SIZE;
 
+		/* The source has ended, and is not mapped any more. */
+		if (at == MAP_FAILED)
+			_exit(errno != ESRCH);
 		if (touch_read(page, &value) || touch_write(page + 8, n))
 			_exit(0);
-		madvise(at, SIZE, MADV_DONTNEED);
+		munmap(at, SIZE);
 	}
 }
 
