@@ -85,6 +85,9 @@ static inline bool compat_vma_is_cached(const struct vm_area_struct *vma)
 #ifndef PMD_ORDER
 #define PMD_ORDER (PMD_SHIFT - PAGE_SHIFT)
 #endif
+#ifndef PUD_ORDER
+#define PUD_ORDER (PUD_SHIFT - PAGE_SHIFT)
+#endif
 
 /*
  * CONFIG_PAGE_TABLE_CHECK stops the kernel when an anonymous page is in two
@@ -149,6 +152,27 @@ static inline vm_fault_t compat_insert_pfn_pmd(struct vm_fault *vmf,
 
 #define vmf_insert_pfn_pmd(vmf, pfn, write) \
 	compat_insert_pfn_pmd(vmf, pfn, write)
+#endif
+
+/*
+ * One entry may map 1 GiB, a giant page, where the core has a special mark for it
+ * (6.12), and asks huge_fault() about an empty 1 GiB of a VM_PFNMAP VMA (6.6).
+ */
+#if defined(CONFIG_ARCH_SUPPORTS_PUD_PFNMAP) &&	\
+	defined(CONFIG_HAVE_ARCH_TRANSPARENT_HUGEPAGE_PUD)
+#define COMPAT_HAS_GIANTS 1
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 17, 0)
+#define vmf_insert_pfn_pud(vmf, pfn, write) \
+	vmf_insert_pfn_pud(vmf, __pfn_to_pfn_t(pfn, 0), write)
+#endif
+#else
+#define COMPAT_HAS_GIANTS 0
+#define vmf_insert_pfn_pud(vmf, pfn, write) ((void)(pfn), VM_FAULT_FALLBACK)
+#endif
+
+/* 6.8: pudp_get(). */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 8, 0)
+#define pudp_get(pudp) READ_ONCE(*(pudp))
 #endif
 
 /*

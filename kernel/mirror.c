@@ -17,11 +17,15 @@
  * to look must not break copy-on-write or KSM of the source. The write then
  * comes to pfn_mkwrite. An anonymous page that the source itself may write now
  * is the exception: it is the source's alone.
+ *
+ * Huge pages are those of 2 MiB, giant ones those of 1 GiB, which only hugetlb
+ * has.
  */
 #include <linux/delay.h>
 #include <linux/file.h>
 #include <linux/hmm.h>
 #include <linux/hash.h>
+#include <linux/hugetlb.h>
 #include <linux/magic.h>
 #include <linux/pagemap.h>
 #include <linux/sched/mm.h>
@@ -35,6 +39,9 @@
 
 /* Huge pages are those that one PMD maps: one block. */
 static_assert(BLOCK_PAGES == 1UL << PMD_ORDER);
+
+/* Giant pages are those that one PUD maps. */
+#define GIANT_PAGES (1UL << PUD_ORDER)
 
 /*
  * How many pages one fault may map: by default, and at most; and by default in a
@@ -65,6 +72,7 @@ static_assert(BLOCK_PAGES == 1UL << PMD_ORDER);
  * @since: what of the source's invalidations had ended before the look
  * @upgrade: the page is there, but not for writing
  * @entered: how many pages entered the mirror
+ * @giant: a giant page is to enter, or nothing
  * @small: it is no huge page after all
  * @barred: something that is no page is in the viewer's page table
  * @few: room for @pfns of a window of the default size
@@ -86,6 +94,7 @@ struct look {
 	unsigned long since;
 	unsigned int entered;
 	bool upgrade;
+	bool giant;
 	bool small;
 	bool barred;
 	unsigned long few[WINDOW_PAGES];
@@ -94,6 +103,8 @@ struct look {
 /* What to do when the source cannot be seen at once; no VM_FAULT_ code. */
 #define LOOK_AGAIN ((__force vm_fault_t)0x40000000)
 #define LOOK_WAIT ((__force vm_fault_t)0x20000000)
+/* The source has a giant page there. */
+#define LOOK_GIANT ((__force vm_fault_t)0x10000000)
 
 /* ---- what may be seen ------------------------------------------------------ */
 
@@ -123,6 +134,13 @@ bool source_may_write(const struct vm_area_struct *vma)
 bool source_is_prompt(struct vm_area_struct *vma)
 {
 	return vma_is_anonymous(vma);
+}
+
+/* Whether the source's pages are giant ones. */
+static bool source_is_giant(struct vm_area_struct *vma)
+{
+	return vma->vm_flags & VM_HUGETLB &&
+	       vma_kernel_pagesize(vma) == PUD_SIZE;
 }
 
 /*
@@ -390,7 +408,8 @@ static void look_window(struct look *look, const struct vm_area_struct *source)
 	pgoff_t pgoff = look->vmf->pgoff;
 	unsigned long pages, back, ahead;
 
-	pages = vma->vm_flags & VM_RAND_READ	       ? 1 :
+	/* There may be no table of the level below a giant page. */
+	pages = look->giant || vma->vm_flags & VM_RAND_READ ? 1 :
 		vma->vm_flags & VM_SEQ_READ	       ? WINDOW_MAX :
 		pmd_none(pmdp_get_lockless(look->vmf->pmd)) ? WINDOW_FIRST :
 							      WINDOW_PAGES;
@@ -473,6 +492,8 @@ static vm_fault_t __look_at(struct look *look)
 	if (!source || !source_may_read(source) ||
 	    (look->write && !source_may_write(source)))
 		return VM_FAULT_SIGBUS;
+	if (look->giant && !source_is_giant(source))
+		return VM_FAULT_FALLBACK;
 	look->may_write = look->vmf->vma->vm_flags & VM_WRITE &&
 			  !(look->view->flags & PIDFD_MEM_MAP_READONLY) &&
 			  source_may_write(source);
@@ -615,28 +636,32 @@ static int make_table_only(pte_t *ptep, unsigned long address, void *data)
 }
 
 /*
- * Whether one entry for 2 MiB may do: the source has one there, the viewer's
- * addresses agree with the source's, and all of it lies in the viewer's VMA,
- * the view and the source's VMA.
+ * Whether the aligned size bytes around the page lie in the viewer's VMA and in
+ * the view, at addresses of the viewer that agree with the source's.
  */
+static bool look_covers(const struct look *look, unsigned long size)
+{
+	struct vm_area_struct *vma = look->vmf->vma;
+	unsigned long start = ALIGN_DOWN(look->vmf->address, size);
+	unsigned long source = ALIGN_DOWN(look->address, size);
+	const struct view *view = look->view;
+
+	return !((look->vmf->address ^ look->address) & (size - 1) & PAGE_MASK) &&
+	       start >= vma->vm_start && start + size <= vma->vm_end &&
+	       source >= view->address &&
+	       source + size <= view_address(view, view->pgoff +
+						   view->nr_pages);
+}
+
+/* Whether one entry for 2 MiB may do: the source has one there. */
 static bool look_may_be_huge(const struct look *look)
 {
 	unsigned long entry = look->pfns[look->target];
-	struct vm_area_struct *vma = look->vmf->vma;
-	unsigned long start = look->vmf->address & PMD_MASK;
-	unsigned long source = look->address & PMD_MASK;
-	const struct view *view = look->view;
 
 	if (hmm_pfn_to_map_order(entry) < PMD_ORDER)
 		return false;
 	/* To protect it makes page tables, beside us. */
-	if (userfaultfd_wp(vma))
-		return false;
-	return !((look->vmf->address ^ look->address) & ~PMD_MASK & PAGE_MASK) &&
-	       start >= vma->vm_start && start + PMD_SIZE <= vma->vm_end &&
-	       source >= view->address &&
-	       source + PMD_SIZE <= view_address(view, view->pgoff +
-						       view->nr_pages);
+	return !userfaultfd_wp(look->vmf->vma) && look_covers(look, PMD_SIZE);
 }
 
 /*
@@ -672,6 +697,22 @@ static void look_enter_huge(struct look *look)
 	bitmap_fill(look->pages, BLOCK_PAGES);
 	bitmap_fill(look->block->pages, BLOCK_PAGES);
 	look->entered = BLOCK_PAGES;
+	look->view->context->counters.huge_pages_mapped++;
+}
+
+/*
+ * The same for 1 GiB, to be read only. Called with watch->lock,
+ * context->mirrors_lock, and the VMA locked for writing.
+ */
+static void look_enter_giant(struct look *look)
+{
+	struct page *page = hmm_pfn_to_page(look->pfns[look->target]);
+	unsigned long pfn = ALIGN_DOWN(page_to_pfn(page), GIANT_PAGES);
+
+	if (!pud_none(pudp_get(look->vmf->pud)) ||
+	    vmf_insert_pfn_pud(look->vmf, pfn, false) != VM_FAULT_NOPAGE)
+		return; /* the access finds out */
+	look->entered = GIANT_PAGES;
 	look->view->context->counters.huge_pages_mapped++;
 }
 
@@ -762,16 +803,91 @@ static vm_fault_t look_populate(struct look *look)
 	return ret;
 }
 
+/* What HMM saw is a giant page, or smaller ones are to enter. */
+static vm_fault_t look_is_giant(const struct look *look)
+{
+	return hmm_pfn_to_map_order(look->pfns[look->target]) < PUD_ORDER ?
+	       VM_FAULT_FALLBACK : LOOK_GIANT;
+}
+
+/*
+ * All pages of a giant page are noted before they enter, block after block, not
+ * to hold the lock for 512 of them. A note is made only if what was seen of the
+ * giant page still holds. So an invalidation of a part of it either began before:
+ * then nothing more is noted, and nothing enters. Or it begins after the note,
+ * and clears it. If nothing enters, a note of no page stays, of hugetlb memory
+ * that the source has, until that is invalidated: a zap for nothing.
+ */
+static vm_fault_t look_note_giant(struct look *look, unsigned long start)
+{
+	struct context *context = look->view->context;
+	struct watch *watch = context->watch;
+	unsigned long end = start + PUD_SIZE;
+	unsigned long address;
+	struct block *block;
+	bool holds, dead;
+
+	for (address = start; address < end; address += PMD_SIZE) {
+		block = block_get(context, address);
+		if (!block)
+			return VM_FAULT_OOM;
+		spin_lock(&watch->lock);
+		dead = look->view->dead;
+		holds = !dead && __watch_holds(watch, look->since, start, end);
+		if (holds) {
+			bitmap_fill(__block_pages(block, context, address),
+				    BLOCK_PAGES);
+			bitmap_fill(block->pages, BLOCK_PAGES);
+			/* Others end meanwhile, of which few are remembered. */
+			look->since = watch->ended;
+		} else if (!dead) {
+			context->counters.retries++;
+		}
+		spin_unlock(&watch->lock);
+		if (!holds)
+			return dead ? VM_FAULT_NOPAGE : LOOK_AGAIN;
+	}
+	return 0;
+}
+
+/*
+ * The giant page enters where there is nothing yet, with mirrors_lock held for
+ * writing, so that no zap is under way. One that found nothing in the page table
+ * and then a giant page would call that bad and clear it (zap_pud_range). Nor
+ * does one enter between a zap's look for it and the zap (mirror_zap()).
+ */
+static vm_fault_t look_finish_giant(struct look *look)
+{
+	struct context *context = look->view->context;
+	unsigned long start = look->address & PUD_MASK;
+	vm_fault_t ret;
+
+	ret = look_is_giant(look);
+	if (ret == LOOK_GIANT)
+		ret = look_note_giant(look, start);
+	if (ret)
+		return ret;
+	look->block = block_get(context, look->address);
+	if (!look->block)
+		return VM_FAULT_OOM;
+	if (down_write_killable(&context->mirrors_lock))
+		return VM_FAULT_RETRY;
+	ret = look_enter(look, start, start + PUD_SIZE, look_enter_giant);
+	up_write(&context->mirrors_lock);
+	return ret;
+}
+
 /* All that can fail or sleep is done before the lock is taken. */
 static vm_fault_t look_finish(struct look *look)
 {
 	unsigned long start = look->address - look->target * PAGE_SIZE;
-	pmd_t pmd = pmdp_get_lockless(look->vmf->pmd);
 	vm_fault_t ret;
+	pmd_t pmd;
 
 	look->block = block_get(look->view->context, look->address);
 	if (!look->block)
 		return VM_FAULT_OOM;
+	pmd = pmdp_get_lockless(look->vmf->pmd);
 	if (pmd_none(pmd)) {
 		ret = look_populate(look);
 		if (ret)
@@ -798,7 +914,8 @@ static vm_fault_t look_at(struct look *look)
 		ret = __look_at(look);
 		mmap_read_unlock(look->mm);
 		if (!ret)
-			ret = look_finish(look);
+			ret = look->giant ? look_is_giant(look) :
+					    look_finish(look);
 		if (ret != LOOK_AGAIN)
 			break;
 	}
@@ -843,6 +960,7 @@ static bool look_begin(struct look *look, struct vm_fault *vmf)
 	look->write = vmf->flags & FAULT_FLAG_WRITE;
 	look->entered = 0;
 	look->upgrade = false;
+	look->giant = false;
 	look->small = false;
 	look->barred = false;
 	if (look->write && look->view->flags & PIDFD_MEM_MAP_READONLY)
@@ -864,6 +982,38 @@ static void look_end(struct look *look, vm_fault_t ret)
 	trace_remote_mapping_fault(look->mm, look->view, look->address, look->write,
 				   look->entered, ret);
 	view_put(look->view);
+}
+
+/*
+ * Whether the fault is one that a giant page may come of. Only in a mirror that
+ * can never be written: else userfaultfd may be told of it, and before 7.3 the
+ * core warns of a giant page there. And only where the viewer's mmap_lock can be
+ * had for writing, and the source's beside it.
+ */
+static bool giant_may_enter(const struct vm_fault *vmf)
+{
+	const struct mirror *mirror = vmf->vma->vm_private_data;
+	struct mm_struct *mm = vmf->vma->vm_mm;
+
+	return COMPAT_HAS_GIANTS && !(vmf->vma->vm_flags & VM_MAYWRITE) &&
+	       vmf->flags & FAULT_FLAG_ALLOW_RETRY &&
+	       !(vmf->flags & FAULT_FLAG_RETRY_NOWAIT) &&
+	       !(current->flags & PF_EXITING) &&
+	       mm == current->mm && mm != mirror->context->mm;
+}
+
+/* False if it is no place for a giant page, or no place at all. */
+static bool look_begin_giant(struct look *look, struct vm_fault *vmf)
+{
+	if (!look_begin(look, vmf))
+		return false;
+	look->pfns = look->few;
+	look->room = 1;
+	look->giant = true;
+	if (look_covers(look, PUD_SIZE))
+		return true;
+	look_end(look, VM_FAULT_FALLBACK);
+	return false;
 }
 
 static vm_fault_t mirror_fault(struct vm_fault *vmf)
@@ -939,12 +1089,103 @@ static vm_fault_t mirror_map_pages(struct vm_fault *vmf, pgoff_t first,
 #endif
 
 /*
+ * With the viewer's mmap_lock held for writing: a fault of the core's that holds
+ * it for reading takes what is in an entry of 1 GiB for a page table, if the entry
+ * was not there when it asked us, is there when it would make a table, and is a
+ * table when it looks again (__handle_mm_fault, pud_trans_unstable). So no fault
+ * is under way when one enters, of those with the VMA's lock neither; nor a walk
+ * of the page table, to which the same could happen.
+ *
+ * All is looked up anew. What does not go at once does not go: the access comes
+ * again.
+ */
+static vm_fault_t giant_enter(struct vm_area_struct *vma, unsigned long address)
+{
+	struct vm_fault vmf = {
+		.vma = vma,
+		.address = address & PAGE_MASK,
+		.pgoff = linear_page_index(vma, address),
+		.pud = pud_of(vma->vm_mm, address),
+	};
+	vm_fault_t ret = VM_FAULT_RETRY;
+	struct look look;
+
+	mmap_assert_write_locked(vma->vm_mm);
+	vma_start_write(vma);
+	if (!vmf.pud || !look_begin_giant(&look, &vmf))
+		return VM_FAULT_RETRY;
+	look.since = watch_begin(look.view->context->watch);
+	if (mmap_read_trylock(look.mm)) {
+		ret = __look_at(&look);
+		mmap_read_unlock(look.mm);
+	}
+	if (!ret)
+		ret = look_finish_giant(&look);
+	if (ret & VM_FAULT_OOM)
+		failure_note(look.view->context, look.address, ret);
+	look_end(&look, ret);
+	return ret;
+}
+
+/* It is dropped for that, and an access that is dropped comes again. */
+static vm_fault_t giant_enter_unlocked(struct vm_fault *vmf)
+{
+	struct mm_struct *mm = vmf->vma->vm_mm;
+	unsigned long address = vmf->address;
+	struct vm_area_struct *vma;
+	struct file *file;
+
+	if (vmf->flags & FAULT_FLAG_VMA_LOCK) {
+		release_fault_lock(vmf);
+		return VM_FAULT_RETRY;
+	}
+	file = get_file(vmf->vma->vm_file);
+	mmap_read_unlock(mm);
+	if (!mmap_write_lock_killable(mm)) {
+		vma = vma_lookup(mm, address);
+		if (vma && vma->vm_file == file)
+			giant_enter(vma, address);
+		mmap_write_unlock(mm);
+	}
+	fput(file);
+	return VM_FAULT_RETRY;
+}
+
+/*
+ * The first touch of an empty 1 GiB. Either a giant page enters, or the source has
+ * none there, and the core goes on to smaller ones. Then a page table comes, and it
+ * stays.
+ */
+static vm_fault_t mirror_giant_fault(struct vm_fault *vmf)
+{
+	vm_fault_t ret = 0;
+	struct look look;
+
+	if (!giant_may_enter(vmf))
+		return VM_FAULT_FALLBACK;
+	if (fatal_signal_pending(current))
+		return VM_FAULT_SIGBUS;
+	if (!look_begin_giant(&look, vmf))
+		return VM_FAULT_FALLBACK;
+	if (vmf->flags & FAULT_FLAG_TRIED)
+		ret = failure_take(look.view->context, look.address);
+	if (!ret)
+		ret = look_at(&look);
+	if (ret == LOOK_GIANT)
+		ret = giant_enter_unlocked(vmf);
+	look_end(&look, ret);
+	return ret;
+}
+
+/*
  * The same for 2 MiB that entered read-only. The core also asks here about an
  * empty 2 MiB, on some kernels; that is mirror_fault()'s to decide. It may hold
  * the VMA's lock alone: all that is used here is the VMA's.
  */
 static vm_fault_t mirror_huge_fault(struct vm_fault *vmf, unsigned int order)
 {
+	if (order == PUD_ORDER)
+		return mirror_giant_fault(vmf);
 	if (order != PMD_ORDER || pmd_none(vmf->orig_pmd))
 		return VM_FAULT_FALLBACK;
 	if (fatal_signal_pending(current))
@@ -1026,32 +1267,46 @@ int mirror_mmap(struct context *context, struct vm_area_struct *vma)
 	return 0;
 }
 
+/* Where the core would put something larger, moved up to agree modulo size. */
+static unsigned long place_like(unsigned long like, struct file *file,
+				unsigned long length, pgoff_t pgoff,
+				unsigned long flags, unsigned long size)
+{
+	unsigned long place;
+
+	if (length < size || length > TASK_SIZE - size)
+		return -ENOMEM;
+	place = mm_get_unmapped_area(file, 0, length + size, pgoff, flags);
+	if (IS_ERR_VALUE(place))
+		return place;
+	return place + ((like - place) & (size - 1) & PAGE_MASK);
+}
+
 /*
- * A place for a mirror that agrees with the source's addresses modulo 2 MiB, so
- * that huge pages can be huge in it: where the core would put a larger one,
- * moved up to agree.
+ * A place for a mirror that agrees with the source's addresses, so that huge
+ * pages can be huge in it: modulo 2 MiB if it is as large, modulo 1 GiB if it is
+ * as large as that. Whether the source has giant pages there is not asked: it
+ * may have them later, and all it costs is room between mappings.
  */
 unsigned long mirror_place(struct context *context, struct file *file,
 			   unsigned long length, pgoff_t pgoff,
 			   unsigned long flags)
 {
-	unsigned long place, want = 0;
+	unsigned long place = -ENOMEM, like = 0;
 	struct view *view;
 
-	if (length < PMD_SIZE || length > TASK_SIZE - PMD_SIZE)
-		return mm_get_unmapped_area(file, 0, length, pgoff,
-					    flags);
 	view = view_next(context, pgoff);
 	if (view) {
-		want = view_address(view, pgoff) & ~PMD_MASK;
+		like = view_address(view, pgoff);
 		view_put(view);
 	}
-	place = mm_get_unmapped_area(file, 0, length + PMD_SIZE,
-				     pgoff, flags);
+	if (COMPAT_HAS_GIANTS)
+		place = place_like(like, file, length, pgoff, flags, PUD_SIZE);
 	if (IS_ERR_VALUE(place))
-		return mm_get_unmapped_area(file, 0, length, pgoff,
-					    flags);
-	return place + ((want - place) & ~PMD_MASK);
+		place = place_like(like, file, length, pgoff, flags, PMD_SIZE);
+	if (IS_ERR_VALUE(place))
+		place = mm_get_unmapped_area(file, 0, length, pgoff, flags);
+	return place;
 }
 
 /* Whether a live view backs a mirror of this context at the caller's address. */

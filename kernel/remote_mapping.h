@@ -9,6 +9,9 @@
  *     source's mmap_lock                  only tried, or taken with none held
  *     viewer->mutex                       mirrors linked and unlinked
  *       context->mirrors_lock             for writing
+ *     context->mirrors_lock               for writing: a giant page enters
+ *       watch->lock
+ *         viewer's page-table lock
  *     context->populate                   table or huge page
  *       watch->lock                       spinlock; never held over a zap
  *         viewer's page-table lock
@@ -168,7 +171,8 @@ struct watch {
  * @poll: poll waits here for @ended
  * @populate: decides what an empty 2 MiB of a mirror becomes, a page table or a
  *            huge page; never taken by an invalidation
- * @mirrors_lock: a zap holds it for reading
+ * @mirrors_lock: a zap holds it for reading; a giant page enters with it held for
+ *                writing
  * @mirrors: those that pages may be in, by page offset in the map file; changed
  *           with @mirrors_lock held for writing
  * @aside: how many zaps try for a lock (viewer.c)
@@ -354,6 +358,7 @@ bool views_touch(struct context *context, pgoff_t first, pgoff_t last);
 int mirror_add(struct context *context, struct vm_area_struct *vma);
 void mirror_copy(struct vm_area_struct *vma);
 void mirror_remove(struct vm_area_struct *vma);
+pud_t *pud_of(struct mm_struct *mm, unsigned long address);
 int mirror_link(struct mirror *mirror);
 void mirrors_invalidate(struct context *context, pgoff_t first, pgoff_t last);
 void mirrors_zap(struct context *context, pgoff_t first, pgoff_t last);

@@ -260,22 +260,29 @@ static bool holder_sleeps(struct address_space *mapping, struct holder *holder)
 
 /* ---- the zap --------------------------------------------------------------- */
 
-/* The entry of 2 MiB for an address, or NULL if there is no table for it. */
-static pmd_t *pmd_of(struct mm_struct *mm, unsigned long address)
+/* The entry of 1 GiB for an address, or NULL if there is no table for it. */
+pud_t *pud_of(struct mm_struct *mm, unsigned long address)
 {
 	pgd_t *pgd = pgd_offset(mm, address);
 	p4d_t *p4d;
-	pud_t *pud;
 
 	if (pgd_none(*pgd))
 		return NULL;
 	p4d = p4d_offset(pgd, address);
 	if (p4d_none(*p4d))
 		return NULL;
-	pud = pud_offset(p4d, address);
-	if (pud_none(*pud))
-		return NULL;
-	return pmd_offset(pud, address);
+	return pud_offset(p4d, address);
+}
+
+/*
+ * Whether a giant page is there. With mirrors_lock, which keeps others out:
+ * mirror.c. A zap of a part of it by the core would need the mmap_lock.
+ */
+static bool mirror_is_giant(struct mm_struct *mm, unsigned long address)
+{
+	pud_t *pud = pud_of(mm, address);
+
+	return COMPAT_HAS_GIANTS && pud && pud_leaf(pudp_get(pud));
 }
 
 /* To zap is dearer than to look, up to so many pages. */
@@ -291,6 +298,7 @@ static bool mirror_is_empty(struct mm_struct *mm, unsigned long start,
 			    unsigned long end)
 {
 	spinlock_t *lock; /* the page table's */
+	pud_t *pud, giant;
 	bool empty = true;
 	pmd_t *pmd, value;
 	pte_t *pte;
@@ -298,9 +306,17 @@ static bool mirror_is_empty(struct mm_struct *mm, unsigned long start,
 	/* Two tables are not worth the trouble. */
 	if ((start ^ (end - 1)) & PMD_MASK)
 		return false;
-	pmd = pmd_of(mm, start);
-	if (!pmd)
+	pud = pud_of(mm, start);
+	if (!pud)
 		return true;
+	giant = pudp_get(pud);
+	if (pud_none(giant)) {
+		spin_unlock(pud_lock(mm, pud));
+		return !mm_tlb_flush_pending(mm);
+	}
+	if (pud_leaf(giant))
+		return false;
+	pmd = pmd_offset(pud, start);
 	value = pmdp_get_lockless(pmd);
 	if (pmd_none(value)) {
 		spin_unlock(pmd_lock(mm, pmd));
@@ -354,8 +370,40 @@ struct zap {
 	bool look_first;
 };
 
+/*
+ * Where nothing is found, another may have taken a huge page out and not have
+ * flushed it yet: who splits one (a walk of the page table) does both with the lock
+ * of its table, and tells nobody. A zap passes over what is empty without it.
+ */
+static void mirror_flushed(struct mm_struct *mm, unsigned long start,
+			   unsigned long end)
+{
+	unsigned long next;
+	pud_t *pud;
+	pmd_t *pmd;
+
+	for (; start < end; start = next) {
+		pud = pud_of(mm, start);
+		next = ALIGN(start + 1, PMD_SIZE);
+		if (!pud || pud_none(pudp_get(pud)) || pud_leaf(pudp_get(pud))) {
+			next = ALIGN(start + 1, PUD_SIZE);
+			if (pud)
+				spin_unlock(pud_lock(mm, pud));
+			continue;
+		}
+		pmd = pmd_offset(pud, start);
+		if (pmd_none(pmdp_get_lockless(pmd)))
+			spin_unlock(pmd_lock(mm, pmd));
+	}
+}
+
+/*
+ * A giant page is taken out whole: to take out too much does no harm. It lies in
+ * the mirror. What of it was not to go stays noted.
+ */
 static void mirror_zap(struct mirror *mirror, const struct zap *zap)
 {
+	struct mm_struct *mm = mirror->vma->vm_mm;
 	pgoff_t first = max(zap->first, mirror->pages.start);
 	pgoff_t last = min(zap->last, mirror->pages.last);
 	unsigned long start, end;
@@ -363,9 +411,14 @@ static void mirror_zap(struct mirror *mirror, const struct zap *zap)
 	start = mirror->addresses.start +
 		(first - mirror->pages.start) * PAGE_SIZE;
 	end = start + (last - first + 1) * PAGE_SIZE;
-	if (!zap->look_first ||
-	    !mirror_is_empty(mirror->vma->vm_mm, start, end))
-		vma_zap(mirror->vma, start, end - 1);
+	if (zap->look_first && mirror_is_empty(mm, start, end))
+		return;
+	if (mirror_is_giant(mm, start))
+		start = ALIGN_DOWN(start, PUD_SIZE);
+	if (mirror_is_giant(mm, end - 1))
+		end = ALIGN(end, PUD_SIZE);
+	vma_zap(mirror->vma, start, end - 1);
+	mirror_flushed(mm, start, end);
 }
 
 /* How long another's registration must not have moved to be passed. */

@@ -194,12 +194,23 @@ int pidfd_mem(int pidfd, int *fds, unsigned int flags)
 }
 
 #define HUGE_SIZE (2UL << 20)
+#define GIANT_SIZE (1UL << 30)
 
-/* The first address from start on that agrees with like modulo 2 MiB. */
-static uintptr_t congruent(uintptr_t start, uintptr_t like, size_t size)
+/*
+ * The first address from start on that agrees with like modulo 2 MiB; modulo 1 GiB
+ * if it is as large and there is room for it so in length.
+ */
+static uintptr_t congruent(uintptr_t start, size_t length, size_t size,
+			   uintptr_t like)
 {
-	return size < HUGE_SIZE ? start :
-				  start + ((like - start) & (HUGE_SIZE - 1));
+	size_t skip;
+
+	if (size < HUGE_SIZE)
+		return start;
+	skip = (like - start) & (GIANT_SIZE - 1);
+	if (size < GIANT_SIZE || skip > length || length - skip < size)
+		skip &= HUGE_SIZE - 1;
+	return start + skip;
 }
 
 static int map_reserved(uintptr_t reserved, size_t length, size_t size,
@@ -219,7 +230,7 @@ static int map_reserved(uintptr_t reserved, size_t length, size_t size,
 	if (first == MAP_FAILED)
 		return -errno;
 	size = (size + page - 1) / page * page;
-	place = congruent(reserved, (uintptr_t)first, size);
+	place = congruent(reserved, length, size, (uintptr_t)first);
 	if (place - reserved > length || length - (place - reserved) < size) {
 		munmap(first, size);
 		return -ENOMEM;

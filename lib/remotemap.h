@@ -58,9 +58,11 @@ int pidfd_mem(int pidfd, int *fds, unsigned int flags);
  *
  * The mirror begins at the first address in the range that agrees modulo 2 MiB
  * with the source's address for @offset, so that huge pages of the source can be
- * huge pages in it. Something smaller than 2 MiB begins where the range does.
- * What was mapped in its place is replaced, at once and as a whole; the rest of
- * the range is left alone. Reserve 2 MiB more than @size and it always fits.
+ * huge pages in it. Something smaller than 2 MiB begins where the range does;
+ * something of 1 GiB or more at the first that agrees modulo 1 GiB, if it fits
+ * there. What was mapped in its place is replaced, at once and as a whole; the
+ * rest of the range is left alone. Reserve 2 MiB more than @size and it always
+ * fits, 1 GiB more and it may have pages of 1 GiB.
  *
  * MT-Safe, as long as nobody else maps or unmaps in the range.
  *
