@@ -727,6 +727,7 @@ static void look_enter_pages(struct look *look)
 	struct vm_fault *vmf = look->vmf;
 	spinlock_t *lock = pte_lockptr(vmf->vma->vm_mm, vmf->pmd);
 	pte_t *ptep = pte_offset_kernel(vmf->pmd, look->start);
+	bool shared = look->pages != look->block->pages;
 	unsigned long i;
 
 	spin_lock(lock);
@@ -734,7 +735,8 @@ static void look_enter_pages(struct look *look)
 		if (!look_enter_one(look, i, ptep))
 			continue;
 		__set_bit(bit + i, look->pages);
-		__set_bit(bit + i, look->block->pages);
+		if (shared)
+			__set_bit(bit + i, look->block->pages);
 		look->entered++;
 	}
 	spin_unlock(lock);
