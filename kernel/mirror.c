@@ -45,7 +45,8 @@ static_assert(BLOCK_PAGES == 1UL << PMD_ORDER);
 
 /*
  * How many pages one fault may map: by default, and at most; and by default in a
- * 2 MiB that nothing was touched of yet, for those who only want one look.
+ * 2 MiB that nothing was touched of yet, nor the page before, for those who only
+ * want one look.
  */
 #define WINDOW_PAGES 64UL
 #define WINDOW_FIRST 16UL
@@ -396,6 +397,26 @@ static vm_fault_t source_wait(struct look *look)
 /* ---- looking --------------------------------------------------------------- */
 
 /*
+ * Whether the page before this one is in the mirror: somebody goes in order. Page
+ * tables of the VMA stay while it is locked.
+ */
+static bool look_goes_on(const struct look *look)
+{
+	unsigned long page = look->vmf->address & PAGE_MASK;
+	pmd_t *pmd = look->vmf->pmd;
+	pmd_t value;
+
+	if (page == look->vmf->vma->vm_start || !(page & ~PUD_MASK))
+		return false;
+	if (!(page & ~PMD_MASK))
+		pmd--;
+	value = pmdp_get_lockless(pmd);
+	if (pmd_none(value) || pmd_leaf(value))
+		return !pmd_none(value);
+	return !pte_none(ptep_get(pte_offset_kernel(pmd, page - PAGE_SIZE)));
+}
+
+/*
  * The window: an aligned block of the viewer's addresses around the page, cut
  * to the viewer's VMA, the view, one block and the source's VMA. It
  * lies within one page table, since it is no larger than one and aligned.
@@ -407,16 +428,20 @@ static void look_window(struct look *look, const struct vm_area_struct *source)
 	const struct view *view = look->view;
 	pgoff_t pgoff = look->vmf->pgoff;
 	unsigned long pages, back, ahead;
+	/* With room for one it may be a giant page's, with no table below. */
+	bool one = look->room == 1 || vma->vm_flags & VM_RAND_READ;
+	bool goes_on = !one && look_goes_on(look);
 
-	/* There may be no table of the level below a giant page. */
-	pages = look->giant || vma->vm_flags & VM_RAND_READ ? 1 :
-		vma->vm_flags & VM_SEQ_READ	       ? WINDOW_MAX :
-		pmd_none(pmdp_get_lockless(look->vmf->pmd)) ? WINDOW_FIRST :
-							      WINDOW_PAGES;
+	pages = one ? 1 :
+		vma->vm_flags & VM_SEQ_READ ? WINDOW_MAX :
+		goes_on || !pmd_none(pmdp_get_lockless(look->vmf->pmd)) ?
+		WINDOW_PAGES : WINDOW_FIRST;
 	pages = min(pages, look->room);
 
 	back = page / PAGE_SIZE % pages;
 	ahead = pages - back;
+	if (goes_on)
+		back = 0; /* it has been looked at */
 	back = min(back, (page - vma->vm_start) / PAGE_SIZE);
 	back = min(back, pgoff - view->pgoff);
 	back = min(back, look->address / PAGE_SIZE % BLOCK_PAGES);
