@@ -413,7 +413,7 @@ static bool look_goes_on(const struct look *look)
 	value = pmdp_get_lockless(pmd);
 	if (pmd_none(value) || pmd_leaf(value))
 		return !pmd_none(value);
-	return !pte_none(ptep_get(pte_offset_kernel(pmd, page - PAGE_SIZE)));
+	return !pte_none(ptep_get(pte_offset_kernel(&value, page - PAGE_SIZE)));
 }
 
 /*
@@ -830,11 +830,22 @@ static vm_fault_t look_populate(struct look *look)
 	return ret;
 }
 
-/* What HMM saw is a giant page, or smaller ones are to enter. */
+/*
+ * What HMM saw is a giant page, or smaller ones are to enter. While it changes
+ * there is nothing to note: the source is waited for.
+ */
 static vm_fault_t look_is_giant(const struct look *look)
 {
-	return hmm_pfn_to_map_order(look->pfns[look->target]) < PUD_ORDER ?
-	       VM_FAULT_FALLBACK : LOOK_GIANT;
+	struct watch *watch = look->view->context->watch;
+	unsigned long start = look->address & PUD_MASK;
+	bool holds;
+
+	if (hmm_pfn_to_map_order(look->pfns[look->target]) < PUD_ORDER)
+		return VM_FAULT_FALLBACK;
+	spin_lock(&watch->lock);
+	holds = __watch_holds(watch, look->since, start, start + PUD_SIZE);
+	spin_unlock(&watch->lock);
+	return holds ? LOOK_GIANT : LOOK_AGAIN;
 }
 
 /*
@@ -1013,8 +1024,8 @@ static void look_end(struct look *look, vm_fault_t ret)
 
 /*
  * Whether the fault is one that a giant page may come of. Only in a mirror that
- * can never be written: else userfaultfd may be told of it, and before 7.3 the
- * core warns of a giant page there. And only where the viewer's mmap_lock can be
+ * can never be written: else userfaultfd may be told of it, and the core warns of a
+ * giant page there (change_huge_pud). And only where the viewer's mmap_lock can be
  * had for writing, and the source's beside it.
  */
 static bool giant_may_enter(const struct vm_fault *vmf)
@@ -1126,7 +1137,7 @@ static vm_fault_t mirror_map_pages(struct vm_fault *vmf, pgoff_t first,
  * All is looked up anew. What does not go at once does not go: the access comes
  * again.
  */
-static vm_fault_t giant_enter(struct vm_area_struct *vma, unsigned long address)
+static void giant_enter(struct vm_area_struct *vma, unsigned long address)
 {
 	struct vm_fault vmf = {
 		.vma = vma,
@@ -1139,8 +1150,9 @@ static vm_fault_t giant_enter(struct vm_area_struct *vma, unsigned long address)
 
 	mmap_assert_write_locked(vma->vm_mm);
 	vma_start_write(vma);
-	if (!vmf.pud || !look_begin_giant(&look, &vmf))
-		return VM_FAULT_RETRY;
+	if (!vmf.pud || vma->vm_flags & VM_MAYWRITE ||
+	    !look_begin_giant(&look, &vmf))
+		return;
 	look.since = watch_begin(look.view->context->watch);
 	if (mmap_read_trylock(look.mm)) {
 		ret = __look_at(&look);
@@ -1148,10 +1160,7 @@ static vm_fault_t giant_enter(struct vm_area_struct *vma, unsigned long address)
 	}
 	if (!ret)
 		ret = look_finish_giant(&look);
-	if (ret & VM_FAULT_OOM)
-		failure_note(look.view->context, look.address, ret);
 	look_end(&look, ret);
-	return ret;
 }
 
 /* It is dropped for that, and an access that is dropped comes again. */
@@ -1178,6 +1187,17 @@ static vm_fault_t giant_enter_unlocked(struct vm_fault *vmf)
 	return VM_FAULT_RETRY;
 }
 
+/* Room for its notes, not to be made with the mmap_lock held for writing. */
+static bool giant_make_room(struct look *look)
+{
+	unsigned long address = look->address & PUD_MASK;
+	unsigned long end = address + PUD_SIZE;
+
+	while (address < end && block_get(look->view->context, address))
+		address += PMD_SIZE;
+	return address == end;
+}
+
 /*
  * The first touch of an empty 1 GiB. Either a giant page enters, or the source has
  * none there, and the core goes on to smaller ones. Then a page table comes, and it
@@ -1185,8 +1205,8 @@ static vm_fault_t giant_enter_unlocked(struct vm_fault *vmf)
  */
 static vm_fault_t mirror_giant_fault(struct vm_fault *vmf)
 {
-	vm_fault_t ret = 0;
 	struct look look;
+	vm_fault_t ret;
 
 	if (!giant_may_enter(vmf))
 		return VM_FAULT_FALLBACK;
@@ -1194,14 +1214,12 @@ static vm_fault_t mirror_giant_fault(struct vm_fault *vmf)
 		return VM_FAULT_SIGBUS;
 	if (!look_begin_giant(&look, vmf))
 		return VM_FAULT_FALLBACK;
-	if (vmf->flags & FAULT_FLAG_TRIED)
-		ret = failure_take(look.view->context, look.address);
-	if (!ret)
-		ret = look_at(&look);
-	if (ret == LOOK_GIANT)
-		ret = giant_enter_unlocked(vmf);
+	ret = look_at(&look);
+	if (ret == LOOK_GIANT && !giant_make_room(&look))
+		ret = VM_FAULT_FALLBACK;
+	/* Nothing of the source is held while the viewer is waited for. */
 	look_end(&look, ret);
-	return ret;
+	return ret == LOOK_GIANT ? giant_enter_unlocked(vmf) : ret;
 }
 
 /*

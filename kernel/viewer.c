@@ -379,18 +379,20 @@ static void mirror_flushed(struct mm_struct *mm, unsigned long start,
 			   unsigned long end)
 {
 	unsigned long next;
-	pud_t *pud;
+	pud_t *pud, value;
 	pmd_t *pmd;
 
 	for (; start < end; start = next) {
+		next = ALIGN(start + 1, PUD_SIZE);
 		pud = pud_of(mm, start);
-		next = ALIGN(start + 1, PMD_SIZE);
-		if (!pud || pud_none(pudp_get(pud)) || pud_leaf(pudp_get(pud))) {
-			next = ALIGN(start + 1, PUD_SIZE);
-			if (pud)
-				spin_unlock(pud_lock(mm, pud));
+		if (!pud)
+			continue;
+		value = pudp_get(pud);
+		if (pud_none(value) || pud_leaf(value)) {
+			spin_unlock(pud_lock(mm, pud));
 			continue;
 		}
+		next = ALIGN(start + 1, PMD_SIZE);
 		pmd = pmd_offset(pud, start);
 		if (pmd_none(pmdp_get_lockless(pmd)))
 			spin_unlock(pmd_lock(mm, pmd));
@@ -449,7 +451,8 @@ static bool mirror_zap_locked(struct mirror *mirror, struct zap *zap)
  * says so in the mapping's flags, and may wait for a lock that our caller has, and
  * so for us. Then:
  *
- * - It is not on this viewer: its mmap_lock can be had.
+ * - It is not on this viewer: its mmap_lock can be had, unless a giant page is
+ *   about to enter there and waits for us (mirror.c).
  * - It is the module's own registration: it is joined.
  * - It is another's, and has slept for a while, without having run in between. It
  *   has the map file's lock, and the mutex of all registrations: there is only
