@@ -41,7 +41,7 @@
 static_assert(BLOCK_PAGES == 1UL << PMD_ORDER);
 
 /* Giant pages are those that one PUD maps. */
-#define GIANT_PAGES (1UL << PUD_ORDER)
+#define GIANT_PAGES BIT(PUD_ORDER)
 
 /*
  * How many pages one fault may map: by default, and at most; and by default in a
