@@ -35,6 +35,7 @@ static void confine(const char *name, size_t limit_bytes)
 {
 	char path[96];
 
+	text_must_write("/proc/self/oom_score_adj", "0");
 	cgroup_create(name, getpid(), limit_bytes);
 	/* Or it would fill the swap first. */
 	snprintf(path, sizeof(path), "/sys/fs/cgroup/%s/memory.swap.max", name);

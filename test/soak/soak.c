@@ -114,6 +114,8 @@ static void machine_set(void)
 	text_write("/sys/module/rcupdate/parameters/rcu_cpu_stall_timeout",
 		   "200");
 	text_write("/proc/sys/kernel/watchdog_thresh", "60");
+	/* Only those whose lot it is are to die of want. */
+	text_must_write("/proc/self/oom_score_adj", "-1000");
 	swap_on();
 	text_must_write("/sys/kernel/mm/ksm/sleep_millisecs", "20");
 	text_must_write("/sys/kernel/mm/ksm/pages_to_scan", "200");

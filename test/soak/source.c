@@ -258,10 +258,15 @@ static void do_advise(struct dice *dice, enum world world, int advice,
 static void do_lock(struct dice *dice, enum world world)
 {
 	struct run run = run_choose(dice, world, false);
-	int result = answer(mlock(run.at, run.size));
+	int result;
 
+	/* What moves meanwhile would stay locked. */
+	if (!spots_lock(run.spot, run.nr))
+		return;
+	result = answer(mlock(run.at, run.size));
 	some_ms(dice);
 	munlock(run.at, run.size);
+	spots_unlock(run.spot, run.nr);
 	event(EVENT_LOCK, run.spot, run.nr, result);
 }
 
@@ -346,6 +351,23 @@ static void mark_away(const struct run *run, char *spare, bool away)
 	}
 }
 
+static void must_move(void *from, size_t size, void *to)
+{
+	if (mremap(from, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, to) != to)
+		fatal("mremap back: %m");
+}
+
+/* What is in several pieces by now cannot be moved at once: false. */
+static bool move_away(struct run *run, void *spare)
+{
+	if (mremap(run->at, run->size, run->size, MREMAP_MAYMOVE | MREMAP_FIXED,
+		   spare) == spare)
+		return true;
+	if (errno != EFAULT)
+		fatal("mremap away: %m");
+	return false;
+}
+
 static void do_move(const char *who, struct dice *dice, enum world world,
 		    unsigned int number)
 {
@@ -353,6 +375,7 @@ static void do_move(const char *who, struct dice *dice, enum world world,
 	char *spare = (char *)SPARE_BASE + number * (64UL << 20);
 	bool private = region_private(run.region) &&
 		       run.region->kind != KIND_TWINS;
+	bool moved;
 
 	/* Huge pages stay huge, or do not. */
 	if (dice_roll(dice, 2))
@@ -360,24 +383,22 @@ static void do_move(const char *who, struct dice *dice, enum world world,
 	if (!spots_lock(run.spot, run.nr))
 		return;
 	hole_begin(run.spot, run.nr);
-	if (mremap(run.at, run.size, run.size, MREMAP_MAYMOVE | MREMAP_FIXED,
-		   spare) != spare)
-		fatal("mremap away: %m");
-	hole_settled(run.spot, run.nr, true);
-	if (private) {
-		mark_away(&run, spare, true);
-		must_stay(who, &run, spare, dice);
-		mark_away(&run, spare, false);
-	} else {
-		some_ms(dice);
+	moved = move_away(&run, spare);
+	if (moved) {
+		hole_settled(run.spot, run.nr, true);
+		if (private) {
+			mark_away(&run, spare, true);
+			must_stay(who, &run, spare, dice);
+			mark_away(&run, spare, false);
+		} else {
+			some_ms(dice);
+		}
+		hole_settled(run.spot, run.nr, true);
+		must_move(spare, run.size, run.at);
 	}
-	hole_settled(run.spot, run.nr, true);
-	if (mremap(spare, run.size, run.size, MREMAP_MAYMOVE | MREMAP_FIXED,
-		   run.at) != run.at)
-		fatal("mremap back: %m");
 	hole_end(run.spot, run.nr);
 	spots_unlock(run.spot, run.nr);
-	event(EVENT_MOVE, run.spot, run.nr, 0);
+	event(EVENT_MOVE, run.spot, run.nr, moved ? 0 : -EFAULT);
 }
 
 static void do_map(struct dice *dice, enum world world)
