@@ -9,6 +9,9 @@ make check          everything that is to hold: static checks, then all tests
 make check-static   only what needs no virtual machine
 make check-vm       only the tests: KERNEL=6.1 one kernel, TEST=fork only the
                     programs whose names hold that
+make soak           everything at once, by chance, and every value checked:
+                    SECONDS=120, SEED= (printed), KERNEL=6.12
+make soak-bites     it finds what is broken on purpose: KERNEL=6.12
 make module         build/KERNEL/remote_mapping.ko for the kernels in KERNELS
                     (the running kernel: make -C kernel)
 make lib examples test   what their folders hold
@@ -123,6 +126,33 @@ build/test/test_%: test/test_%.c $(test_shared) build/lib/libremotemap.a
 
 build/test/test_%: test/test_%.sh
 	@install -D -m 755 $< $@
+
+# ---- the consistency checker -------------------------------------------------
+
+soak_objects := $(patsubst test/%.c,build/%.o,$(wildcard test/soak/*.c))
+soak_kernel = $(or $(KERNEL),$(lastword $(KERNELS)))
+.PHONY: soak soak-bites
+
+test: build/test/soak
+
+build/soak/%.o: test/soak/%.c Makefile
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(flags) -c -o $@ $<
+
+build/test/soak: $(soak_objects) build/test/common.o
+	$(CC) $(CFLAGS) $(flags) $(LDFLAGS) -o $@ $^
+
+soak:
+	@scripts/deps check
+	@$(MAKE) -j$(jobs) KERNELS=$(soak_kernel) module test
+	@test/soak/run --kernel $(soak_kernel) \
+		$(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED))
+
+soak-bites:
+	@scripts/deps check
+	@$(MAKE) -j$(jobs) KERNELS=$(soak_kernel) module test
+	@MAKE='$(MAKE)' test/soak/bites --kernel $(soak_kernel) \
+		$(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED))
 
 # ---- benchmarks --------------------------------------------------------------
 

@@ -14,6 +14,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -166,8 +167,8 @@ static void say_events(unsigned int spot)
 
 		at = logged - back;
 		entry = &board->log[at % LOG_SIZE];
-		if (entry->nr && (spot < entry->spot ||
-				  spot >= entry->spot + entry->nr))
+		if (entry->nr &&
+		    (spot < entry->spot || spot >= entry->spot + entry->nr))
 			continue;
 		say("#   %" PRIu64 " us: %s spots %u+%u: %d\n",
 		    entry->ns / 1000, event_names[entry->event % EVENTS],
@@ -548,10 +549,9 @@ bool spots_lock(unsigned int spot, unsigned int nr)
 	for (i = 0; i < nr; i++) {
 		uint32_t free = 0;
 
-		if (__atomic_compare_exchange_n(&board->spots[spot + i].busy,
-						&free, 1, false,
-						__ATOMIC_SEQ_CST,
-						__ATOMIC_SEQ_CST))
+		if (__atomic_compare_exchange_n(
+			    &board->spots[spot + i].busy, &free, 1, false,
+			    __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
 			continue;
 		spots_unlock(spot, i);
 		return false;
@@ -642,6 +642,12 @@ unsigned int dice_roll(struct dice *dice, unsigned int sides)
 unsigned int dice_spot(struct dice *dice, const struct region *region)
 {
 	return region->first + dice_roll(dice, region->spots);
+}
+
+/* The kernel knows a thread's own niceness. */
+void come_first(void)
+{
+	setpriority(PRIO_PROCESS, gettid(), -5);
 }
 
 void nap_ms(unsigned int ms)

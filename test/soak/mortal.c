@@ -99,8 +99,8 @@ static bool wait_ready(pid_t pid, uint32_t incarnation)
 {
 	int status;
 
-	while (__atomic_load_n(&board->ready[WORLD_MORTAL],
-			       __ATOMIC_SEQ_CST) != incarnation) {
+	while (__atomic_load_n(&board->ready[WORLD_MORTAL], __ATOMIC_SEQ_CST) !=
+	       incarnation) {
 		if (!running() || waitpid(pid, &status, WNOHANG) == pid)
 			return false;
 		nap_ms(1);

@@ -28,9 +28,8 @@ static void child_first(struct child *child, const struct bound *bounds)
 	unsigned int slot;
 
 	for (slot = 0; slot < SLOTS; slot++) {
-		child->there[slot] =
-			!touch_read(source_cell(child->spot, slot),
-				    &child->seen[slot]);
+		child->there[slot] = !touch_read(source_cell(child->spot, slot),
+						 &child->seen[slot]);
 		/* The source may be in the midst of a move. */
 		if (!child->there[slot])
 			continue;
@@ -295,6 +294,7 @@ void weather_run(void *arg)
 {
 	struct dice dice = dice_of(soak_seed, 11);
 
+	come_first();
 	while (running()) {
 		weather_turn(&dice, *(int *)arg);
 		nap_ms(dice_roll(&dice, 6));

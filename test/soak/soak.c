@@ -33,16 +33,11 @@
 uint64_t soak_seed;
 
 static const char *const operation_names[OPS] = {
-	[OP_READS] = "mirror_reads",
-	[OP_WRITES] = "mirror_writes",
-	[OP_FILE_READS] = "file_reads",
-	[OP_FILE_WRITES] = "file_writes",
-	[OP_OWN_READS] = "source_reads",
-	[OP_OWN_WRITES] = "source_writes",
-	[OP_THIRD_READS] = "third_reads",
-	[OP_THIRD_WRITES] = "third_writes",
-	[OP_CHILD_READS] = "child_reads",
-	[OP_CHILD_WRITES] = "child_writes",
+	[OP_READS] = "mirror_reads",	  [OP_WRITES] = "mirror_writes",
+	[OP_FILE_READS] = "file_reads",	  [OP_FILE_WRITES] = "file_writes",
+	[OP_OWN_READS] = "source_reads",  [OP_OWN_WRITES] = "source_writes",
+	[OP_THIRD_READS] = "third_reads", [OP_THIRD_WRITES] = "third_writes",
+	[OP_CHILD_READS] = "child_reads", [OP_CHILD_WRITES] = "child_writes",
 	[OP_REFUSED] = "refused",
 };
 
@@ -221,9 +216,9 @@ static void stage_set(enum stage stage)
 	uint32_t old = __atomic_load_n(&board->stage, __ATOMIC_SEQ_CST);
 
 	/* It never goes back. */
-	while (old < stage && !__atomic_compare_exchange_n(
-				      &board->stage, &old, stage, false,
-				      __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+	while (old < stage &&
+	       !__atomic_compare_exchange_n(&board->stage, &old, stage, false,
+					    __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
 		;
 }
 
@@ -279,7 +274,57 @@ static void cast_end(struct cast *cast)
 	end(&cast->source);
 }
 
-static void report(unsigned int seconds)
+/* What the kernel says that it did, to know that the events were some */
+static const char *const machine_names[] = {
+	"pswpin",
+	"pswpout",
+	"pgmigrate_success",
+	"numa_hint_faults",
+	"thp_fault_alloc",
+	"thp_collapse_alloc",
+	"thp_split_page",
+	"thp_split_pmd",
+	"ksm_swpin_copy",
+	"cow_ksm",
+	"pglazyfreed",
+	"oom_kill",
+	"compact_success",
+	"workingset_refault_anon",
+};
+
+#define MACHINE_NAMES (sizeof(machine_names) / sizeof(machine_names[0]))
+
+static void machine_read(uint64_t values[MACHINE_NAMES])
+{
+	FILE *file = fopen("/proc/vmstat", "re");
+	char name[64];
+	uint64_t value;
+	size_t i;
+
+	if (!file)
+		fatal("/proc/vmstat: %m");
+	while (fscanf(file, "%63s %" SCNu64, name, &value) == 2)
+		for (i = 0; i < MACHINE_NAMES; i++)
+			if (!strcmp(name, machine_names[i]))
+				values[i] = value;
+	fclose(file);
+}
+
+static void report_machine(const uint64_t before[MACHINE_NAMES])
+{
+	uint64_t now[MACHINE_NAMES] = { 0 };
+	const char *comma = "";
+	size_t i;
+
+	machine_read(now);
+	printf("\"machine\": {");
+	for (i = 0; i < MACHINE_NAMES; i++, comma = ", ")
+		printf("%s\"%s\": %" PRIu64, comma, machine_names[i],
+		       now[i] - before[i]);
+	printf("}, ");
+}
+
+static void report(unsigned int seconds, const uint64_t before[MACHINE_NAMES])
 {
 	struct utsname name;
 	const char *comma = "";
@@ -296,13 +341,16 @@ static void report(unsigned int seconds)
 	for (i = 0, comma = ""; i < EVENTS; i++, comma = ", ")
 		printf("%s\"%s\": %" PRIu64, comma, event_names[i],
 		       board->events[i]);
-	printf("}, \"violations\": %u}\n", board->violations);
+	printf("}, ");
+	report_machine(before);
+	printf("\"violations\": %u}\n", board->violations);
 	fflush(stdout);
 }
 
 int main(int argc, char **argv)
 {
 	static struct cast cast;
+	uint64_t before[MACHINE_NAMES] = { 0 };
 	unsigned int seconds;
 
 	if (argc == 2 && !strcmp(argv[1], "linger"))
@@ -317,10 +365,11 @@ int main(int argc, char **argv)
 	regions_make();
 	board_make();
 	printf("# soak: %u s, seed %" PRIu64 "\n", seconds, soak_seed);
+	machine_read(before);
 	cast_start(&cast);
 	conduct(&cast, seconds);
 	cast_end(&cast);
-	report(seconds);
+	report(seconds, before);
 	swap_off();
 	disk_unmount();
 	if (board->violations)

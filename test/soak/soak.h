@@ -39,7 +39,8 @@ enum slot {
 	SLOT_CHILD,
 	SLOT_THIRD,
 	SLOT_VIEWER, /* one for each thread of a viewer */
-	SLOT_FILE = 12, /* what a viewer writes by pwrite(), which may be torn */
+	SLOT_FILE =
+		12, /* what a viewer writes by pwrite(), which may be torn */
 	SLOTS = 16,
 };
 
@@ -52,7 +53,8 @@ enum tag {
 	TAG_CHILD = 0xc1, /* a child wrote it in its own copy */
 	TAG_AWAY = 0xa1, /* written while the page was at another address */
 	TAG_DECOY = 0xd1, /* what the decoy is filled with */
-	TAG_POISON = 0xdd, /* what the third process fills its own memory with */
+	TAG_POISON =
+		0xdd, /* what the third process fills its own memory with */
 };
 
 #define VALUE(tag, place, seq) \
@@ -334,6 +336,8 @@ uint64_t dice_next(struct dice *dice);
 unsigned int dice_roll(struct dice *dice, unsigned int sides);
 unsigned int dice_spot(struct dice *dice, const struct region *region);
 void nap_ms(unsigned int ms);
+/* Where processors are few: who makes things happen, before who looks */
+void come_first(void);
 
 /* ---- the actors: each a process, which returns when the run is over ------------------- */
 

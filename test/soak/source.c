@@ -40,15 +40,12 @@ bool region_private(const struct region *region)
 	       region->kind == KIND_TWINS;
 }
 
+/* Of each spot, by its number */
+static unsigned char region_numbers[SPOTS_MAX];
+
 struct region *region_of(unsigned int spot)
 {
-	unsigned int i;
-
-	for (i = 0; i < REGIONS; i++)
-		if (spot >= regions[i].first &&
-		    spot < regions[i].first + regions[i].spots)
-			return &regions[i];
-	fatal("there is no spot %u", spot);
+	return &regions[region_numbers[spot]];
 }
 
 size_t cell_offset(unsigned int spot, unsigned int slot)
@@ -84,7 +81,8 @@ static int file_make(const struct region *region)
 	} else {
 		const char *folder = disk_mount("ext4");
 
-		snprintf(path, sizeof(path), "%s/soak", folder ? folder : "/tmp");
+		snprintf(path, sizeof(path), "%s/soak",
+			 folder ? folder : "/tmp");
 		fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	}
 	if (fd < 0 || ftruncate(fd, region->size))
@@ -99,8 +97,11 @@ void regions_make(void)
 	for (i = 0; i < REGIONS; i++) {
 		struct region *region = &regions[i];
 
+		if (first + region->spots > SPOTS_MAX)
+			fatal("more spots than the board has room for");
 		region->first = first;
 		first += region->spots;
+		memset(region_numbers + region->first, i, region->spots);
 		region->size = (size_t)region->spots * region->stride_pages *
 			       PAGE_SIZE;
 		region->address = SOURCE_BASE + REGION_OFFSET(i);
@@ -108,8 +109,6 @@ void regions_make(void)
 		if (region->kind == KIND_SHARED || region->kind == KIND_FILE)
 			region->fd = file_make(region);
 	}
-	if (first > SPOTS_MAX)
-		fatal("more spots than the board has room for");
 }
 
 /* ---- memory --------------------------------------------------------------------- */
@@ -312,8 +311,8 @@ static void do_protect(const char *who, struct dice *dice, enum world world)
 	if (!spots_lock(run.spot, run.nr))
 		return;
 	hole_begin(run.spot, run.nr);
-	result = answer(mprotect(run.at, run.size,
-				 readable ? PROT_READ : PROT_NONE));
+	result = answer(
+		mprotect(run.at, run.size, readable ? PROT_READ : PROT_NONE));
 	if (!result) {
 		hole_settled(run.spot, run.nr, !readable);
 		if (readable && region_private(run.region))
@@ -336,9 +335,9 @@ static void mark_away(const struct run *run, char *spare, bool away)
 	unsigned int spot;
 
 	for (spot = run->spot; spot < run->spot + run->nr; spot++) {
-		uint64_t *word = (uint64_t *)(spare +
-					      cell_offset(spot, SLOT_MOVER) -
-					      from);
+		uint64_t *word =
+			(uint64_t *)(spare + cell_offset(spot, SLOT_MOVER) -
+				     from);
 		struct writing writing;
 
 		if (away) {
@@ -480,8 +479,8 @@ static void do_collapse(struct dice *dice, enum world world)
 	size_t size;
 	void *at;
 	unsigned int nr = PMD_SIZE / PAGE_SIZE / region->stride_pages;
-	unsigned int spot = region->first +
-			    dice_roll(dice, region->spots / nr) * nr;
+	unsigned int spot =
+		region->first + dice_roll(dice, region->spots / nr) * nr;
 
 	if (world != WORLD_MAIN)
 		return;
@@ -509,10 +508,9 @@ static void do_punch(struct dice *dice, enum world world)
 	if (spot + nr > region->first + region->spots)
 		nr = region->first + region->spots - spot;
 	discard_begin(&discard, spot, nr);
-	result = answer(fallocate(region->fd,
-				  FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-				  (spot - region->first) * PAGE_SIZE,
-				  nr * PAGE_SIZE));
+	result = answer(fallocate(
+		region->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+		(spot - region->first) * PAGE_SIZE, nr * PAGE_SIZE));
 	discard_end(&discard, !result);
 	event(EVENT_PUNCH, spot, nr, result);
 }
@@ -546,7 +544,8 @@ static void do_sync(struct dice *dice, enum world world)
 	struct run run = run_choose(dice, world, false);
 
 	if (world == WORLD_MAIN && !dice_roll(dice, 4))
-		event(EVENT_SYNC, 0, 0, answer(syncfs(regions[REGION_FILE].fd)));
+		event(EVENT_SYNC, 0, 0,
+		      answer(syncfs(regions[REGION_FILE].fd)));
 	else
 		event(EVENT_SYNC, run.spot, run.nr,
 		      answer(msync(run.at, run.size, MS_SYNC)));
@@ -598,6 +597,7 @@ static void *events_run(void *arg)
 {
 	struct source_thread *me = arg;
 
+	come_first();
 	while (running()) {
 		something(me);
 		if (!dice_roll(&me->dice, 4))
@@ -682,7 +682,7 @@ static void threads_start(struct source_thread *threads, enum world world,
 		thread->number = i;
 		thread->dice = dice_of(soak_seed, 100 + world * 50 + i +
 							  incarnation * 1000);
-		snprintf(thread->who, sizeof(thread->who), "source %u.%u",
+		snprintf(thread->who, sizeof(thread->who), "source %d.%u",
 			 world, i);
 		if (pthread_create(&thread->thread, NULL,
 				   i ? events_run : own_run, thread))

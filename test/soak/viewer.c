@@ -55,9 +55,9 @@ static void own_context(struct viewer *viewer)
 	unsigned int i;
 	int error;
 
-	viewing.context = (viewer->world == WORLD_MAIN ? CONTEXT_OWN :
-							 CONTEXT_MORTAL) +
-			  viewer->number;
+	viewing.context =
+		(viewer->world == WORLD_MAIN ? CONTEXT_OWN : CONTEXT_MORTAL) +
+		viewer->number;
 	/* One before may have been killed in the midst of something. */
 	for (i = 0; i < REGIONS; i++) {
 		window = &board->windows[viewing.context][i];
@@ -397,7 +397,7 @@ static void *thread_run(void *arg)
 	for (turn = 0; running(); turn++) {
 		if (viewer->world == WORLD_MAIN ? turn > turns : source_gone())
 			break;
-		if (viewer->hungry && turn > turns / 20 && !me->number)
+		if (viewer->hungry && turn > 4 && !me->number)
 			eat();
 		region = region_choose(&me->dice);
 		for (i = 0; i < TURN && running(); i++)
@@ -426,7 +426,7 @@ void viewer_run(void *arg)
 		threads[i].number = i;
 		threads[i].dice = (struct dice){ dice_next(&dice) };
 		snprintf(threads[i].who, sizeof(threads[i].who),
-			 "viewer %u.%u.%u", viewer->world, viewer->number, i);
+			 "viewer %d.%u.%u", viewer->world, viewer->number, i);
 		if (pthread_create(&threads[i].thread, NULL, thread_run,
 				   &threads[i]))
 			fatal("pthread_create failed");
