@@ -65,7 +65,9 @@ static void own_context(struct viewer *viewer)
 		window->unreadable += window->unreadable & 1;
 	}
 	error = context_make(viewer->world, &viewing.ctrl, &viewing.map);
-	if (error && (viewer->world == WORLD_MAIN || error != -ESRCH))
+	/* The source may have ended before its viewer began. */
+	if (error && (viewer->world == WORLD_MAIN ||
+		      (error != -ESRCH && error != -ENOENT)))
 		fatal("no context for viewer %u: %s", viewer->number,
 		      strerror(-error));
 	if (error)
