@@ -261,26 +261,31 @@ static bool window_changed(const struct bound *bound)
 					     .hole_begin) != bound->window_end;
 }
 
-/* Whether there was nothing all the time that could be read, or written. */
-static bool was_hole(const struct bound *bound, bool write)
+/* Whether there was no view all the time */
+static bool was_no_view(const struct bound *bound)
 {
-	const struct spot *spot = &board->spots[bound->spot];
 	const struct window *window;
 
-	if (bound->context == ELSEWHERE)
-		return false;
-	if (bound->unreadable & 1 &&
-	    load32(&spot->unreadable) == bound->unreadable)
-		return true;
-	if (write && bound->unwritable & 1 &&
-	    load32(&spot->unwritable) == bound->unwritable)
-		return true;
 	if (bound->context < 0)
 		return false;
 	window = &board->windows[bound->context]
 				[region_of(bound->spot) - regions];
 	return bound->window_unreadable & 1 &&
 	       load32(&window->unreadable) == bound->window_unreadable;
+}
+
+/* Whether all the time the source had nothing there to be read, or written */
+static bool was_hole(const struct bound *bound, bool write)
+{
+	const struct spot *spot = &board->spots[bound->spot];
+
+	if (bound->context == ELSEWHERE)
+		return false;
+	if (bound->unreadable & 1 &&
+	    load32(&spot->unreadable) == bound->unreadable)
+		return true;
+	return write && bound->unwritable & 1 &&
+	       load32(&spot->unwritable) == bound->unwritable;
 }
 
 /* What is wrong with it, or NULL */
@@ -293,12 +298,14 @@ static const char *value_fault(const struct bound *bound, uint64_t value)
 	uint64_t intent = load64(&cell->intent);
 	uint32_t seq = value;
 
+	if (was_no_view(bound))
+		return "there is no view";
+	if (value >> 56 == TAG_DECOY)
+		return window_changed(bound) ? NULL : "of a view that is gone";
 	if (was_hole(bound, false))
 		return "there is nothing to read";
 	if (!value)
 		return zero_may_be(bound) ? NULL : "zero, but it was written";
-	if (value >> 56 == TAG_DECOY)
-		return window_changed(bound) ? NULL : "of a view that is gone";
 	if (value >> 56 == TAG_CHILD)
 		return "of a child";
 	if (value >> 56 == TAG_AWAY)
@@ -375,7 +382,7 @@ void refusal_check(const char *who, const struct bound *bound, int raised)
 void written_check(const char *who, const struct bound *bound)
 {
 	barrier();
-	if (was_hole(bound, true))
+	if (was_no_view(bound) || was_hole(bound, true))
 		cell_violation("was written though it cannot be", who, bound,
 			       0);
 }
