@@ -245,9 +245,11 @@ void view_event(struct dice *dice, int ctrl, int context, unsigned int region)
 
 	window_hole_begin(context, region);
 	error = view_remove(ctrl, REGION_OFFSET(region), at->size);
-	window_settled(context, region);
-	nap_ms(dice_roll(dice, 3));
-	window_settled(context, region);
+	if (!error) {
+		window_settled(context, region);
+		nap_ms(dice_roll(dice, 3));
+		window_settled(context, region);
+	}
 	if (way && !error) {
 		error = view_add(ctrl, address, REGION_OFFSET(region), at->size,
 				 flags[way]);
