@@ -121,7 +121,8 @@ static void viewer_reap(pid_t pid, const struct viewer *viewer)
 		event(EVENT_VIEWER_EXIT, 0, 0, 0);
 }
 
-static void source_wait(pid_t pid, const struct mortal *mortal)
+/* Whether it is still there, as another program */
+static bool source_wait(pid_t pid, const struct mortal *mortal)
 {
 	int status;
 
@@ -135,6 +136,7 @@ static void source_wait(pid_t pid, const struct mortal *mortal)
 	event(mortal->end, 0, 0, 0);
 	if (status != -1 && WIFEXITED(status) && WEXITSTATUS(status))
 		fatal("a source ended with status %#x", status);
+	return status == -1;
 }
 
 static void mortal_turn(struct dice *dice, uint32_t incarnation)
@@ -144,6 +146,7 @@ static void mortal_turn(struct dice *dice, uint32_t incarnation)
 	struct viewer viewers[MORTAL_VIEWERS] = { 0 };
 	pid_t source, pids[MORTAL_VIEWERS];
 	unsigned int i, victim;
+	bool lingers;
 
 	discard_world(WORLD_MORTAL);
 	if (ftruncate(shared->fd, 0) || ftruncate(shared->fd, shared->size))
@@ -170,12 +173,13 @@ static void mortal_turn(struct dice *dice, uint32_t incarnation)
 		nap_ms(mortal.life_ms / 2);
 		kill(pids[0], SIGKILL);
 	}
-	source_wait(source, &mortal);
+	lingers = source_wait(source, &mortal);
 	for (i = 0; i < MORTAL_VIEWERS; i++)
 		viewer_reap(pids[i], &viewers[i]);
-	kill(source, SIGKILL);
-	if (mortal.end == EVENT_SOURCE_EXEC)
+	if (lingers) {
+		kill(source, SIGKILL);
 		actor_end(source);
+	}
 }
 
 void mortal_run(void *arg)

@@ -63,12 +63,20 @@ pid_t actor_start(void (*run)(void *arg), void *arg)
 static void stuck(pid_t pid) __attribute__((noreturn));
 static void stuck(pid_t pid)
 {
-	printf("broken: process %d does not end; who waits:\n", pid);
+	char command[512];
+
+	printf("broken: process %d does not end; it, and who waits:\n", pid);
 	fflush(stdout);
-	if (system("for t in /proc/[0-9]*/task/*; do "
-		   "grep -q '^State:.D' $t/status && "
-		   "echo \"# ${t##*/} $(cat $t/comm)\" && cat $t/stack; "
-		   "done"))
+	snprintf(command, sizeof(command),
+		 "for t in /proc/%d/task/* /proc/[0-9]*/task/*; do "
+		 "case $t in /proc/%d/*) ;; *) "
+		 "grep -q '^State:.D' $t/status || continue ;; esac; "
+		 "echo \"# $t $(grep -h -e Name -e State -e Sig -e Shd "
+		 "$t/status | tr '\\n\\t' '  ')\"; "
+		 "cat $t/wchan $t/syscall; cat $t/stack; done 2>&1; "
+		 "cat /proc/%d/fdinfo/* | grep -v view",
+		 pid, pid, pid);
+	if (system(command))
 		printf("# not to be seen\n");
 	fflush(stdout);
 	_exit(2);
