@@ -9,6 +9,9 @@ make check          everything that is to hold: static checks, then all tests
 make check-static   only what needs no virtual machine
 make check-vm       only the tests: KERNEL=6.1 one kernel, TEST=fork only the
                     programs whose names hold that
+make check-debug    all tests on a kernel with KASAN, lockdep, kmemleak and more
+                    in it, which is built once, in a quarter of an hour
+make check-race     the same on one with KCSAN, which looks for data races
 make module         build/KERNEL/remote_mapping.ko for the kernels in KERNELS
                     (the running kernel: make -C kernel)
 make lib examples test   what their folders hold
@@ -42,8 +45,8 @@ modules := $(KERNELS:%=build/%/remote_mapping.ko)
 MAKEFLAGS += --no-print-directory
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all help deps module lib examples test demo check check-static check-vm
-.PHONY: install clean
+.PHONY: all help deps module lib examples test demo install clean
+.PHONY: check check-static check-vm check-debug check-race
 
 all: module lib examples test
 help:
@@ -158,7 +161,7 @@ demo:
 	@scripts/deps demo
 	@MAKE='$(MAKE)' MAKEFLAGS=-j$(jobs) demo/run
 
-check check-static check-vm: check%:
+check check-static check-vm check-debug check-race: check%:
 	@scripts/deps check
 	@MAKE='$(MAKE)' KERNELS='$(or $(KERNEL),$(KERNELS))' TEST='$(TEST)' \
 		scripts/check $(subst -,,$*)
