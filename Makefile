@@ -9,6 +9,9 @@ make check          everything that is to hold: static checks, then all tests
 make check-static   only what needs no virtual machine
 make check-vm       only the tests: KERNEL=6.1 one kernel, TEST=fork only the
                     programs whose names hold that
+make check-debug    all tests on a kernel with KASAN, lockdep, kmemleak and more
+                    in it, which is built once, in a quarter of an hour
+make check-race     the same on one with KCSAN, which looks for data races
 make soak           everything at once, by chance, and every value checked:
                     SECONDS=120, SEED= (printed), KERNEL=6.12
 make soak-bites     it finds what is broken on purpose: KERNEL=6.12
@@ -45,8 +48,8 @@ modules := $(KERNELS:%=build/%/remote_mapping.ko)
 MAKEFLAGS += --no-print-directory
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all help deps module lib examples test demo check check-static check-vm
-.PHONY: install clean
+.PHONY: all help deps module lib examples test demo install clean
+.PHONY: check check-static check-vm check-debug check-race
 
 all: module lib examples test
 help:
@@ -188,7 +191,7 @@ demo:
 	@scripts/deps demo
 	@MAKE='$(MAKE)' MAKEFLAGS=-j$(jobs) demo/run
 
-check check-static check-vm: check%:
+check check-static check-vm check-debug check-race: check%:
 	@scripts/deps check
 	@MAKE='$(MAKE)' KERNELS='$(or $(KERNEL),$(KERNELS))' TEST='$(TEST)' \
 		scripts/check $(subst -,,$*)

@@ -1233,6 +1233,13 @@ static uint64_t now_ns(void)
 	return now.tv_sec * 1000000000ULL + now.tv_nsec;
 }
 
+unsigned int patience(unsigned int seconds)
+{
+	const char *factor = getenv("TEST_PATIENCE");
+
+	return factor ? seconds * strtoul(factor, NULL, 10) : seconds;
+}
+
 struct deadline deadline_in(unsigned int seconds)
 {
 	return (struct deadline){ now_ns() + seconds * 1000000000ULL };

@@ -229,10 +229,16 @@ bool numa_balancing_set(bool on);
 
 /* ---- what the kernel can be made to do ------------------------------------- */
 
+/* How long to wait for what takes at most that many seconds on a stock kernel:
+ * TEST_PATIENCE times as long, if the environment has that. Not for what a test
+ * does for a while.
+ */
+unsigned int patience(unsigned int seconds);
+
 /* Wait until condition holds: fatal after 20 s. */
 #define WAIT_FOR(condition)                                            \
 	do {                                                           \
-		struct deadline deadline_ = deadline_in(20);           \
+		struct deadline deadline_ = deadline_in(patience(20)); \
 		while (!(condition)) {                                 \
 			if (deadline_passed(&deadline_))               \
 				fatal("%s:%d: waited in vain for %s",  \

@@ -12,9 +12,7 @@
 #include <sys/ioctl.h>
 #include <sys/resource.h>
 
-#include "kselftest_harness.h"
-
-#include "common.h"
+#include "harness.h"
 
 _Static_assert(sizeof(struct pidfd_mem_map) == 56, "as the proposal has it");
 _Static_assert(sizeof(struct pidfd_mem_open) == 32, "published");

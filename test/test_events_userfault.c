@@ -91,7 +91,7 @@ static uint64_t uffd_wait(int uffd, bool *protected)
 	struct pollfd pollfd = { .fd = uffd, .events = POLLIN };
 	struct uffd_msg message;
 
-	if (poll(&pollfd, 1, 20000) != 1)
+	if (poll(&pollfd, 1, patience(20) * 1000) != 1)
 		fatal("nobody waits for the userfaultfd");
 	if (read(uffd, &message, sizeof(message)) != sizeof(message))
 		fatal("read of a userfaultfd: %m");

@@ -17,9 +17,7 @@
 #include <sys/swap.h>
 #include <sys/xattr.h>
 
-#include "kselftest_harness.h"
-
-#include "common.h"
+#include "harness.h"
 
 #define PAGES 4
 #define SIZE (PAGES * PAGE_SIZE)

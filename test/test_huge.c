@@ -159,9 +159,27 @@ static bool is_all_huge(const struct scene *self)
 	       smaps(self->source->pid, self->memory, proof) * 1024 >= SIZE;
 }
 
+/* The kernel that checks page tables lets no huge entry of anonymous memory be
+ * written: there it enters page by page. Said on the command line, since the
+ * kernel tells nobody.
+ */
+static bool page_tables_checked(void)
+{
+	char line[4096] = "";
+	FILE *file = fopen("/proc/cmdline", "r");
+
+	if (!file || !fgets(line, sizeof(line), file))
+		fatal("/proc/cmdline: %m");
+	fclose(file);
+	return strstr(line, "page_table_check=on") &&
+	       !strstr(line, "page_table_check=off");
+}
+
 static void scene_open(struct __test_metadata *_metadata, struct scene *self,
 		       const struct kind *kind)
 {
+	if (!kind->shared && page_tables_checked())
+		SKIP(return, "page tables are checked");
 	if (kind->hugetlb && !hugetlb_reserve(POOL))
 		SKIP(return, "no memory for %d huge pages", POOL);
 	self->kind = kind;

@@ -33,7 +33,7 @@
 /* After <sys/ptrace.h>, whose names it repeats */
 #include <linux/ptrace.h>
 
-#include "kselftest_harness.h"
+#include "harness.h"
 
 /* ---- what the tests have in common --------------------------------------- */
 

@@ -14,9 +14,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 
-#include "kselftest_harness.h"
-
-#include "common.h"
+#include "harness.h"
 
 #define PAGES 64
 #define SIZE (PAGES * PAGE_SIZE)

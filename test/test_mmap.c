@@ -14,9 +14,7 @@
 #include <sys/ioctl.h>
 #include <sys/uio.h>
 
-#include "kselftest_harness.h"
-
-#include "common.h"
+#include "harness.h"
 
 #ifndef MADV_POPULATE_READ
 #define MADV_POPULATE_READ 22

@@ -4,7 +4,7 @@
  * the next boot, so this program is the last in the order of their names.
  */
 #define _GNU_SOURCE
-#include "kselftest_harness.h"
+#include "harness.h"
 
 #include "permissions.h"
 
