@@ -1212,6 +1212,17 @@ uint64_t number_read(const char *path)
 	return number;
 }
 
+long slab_objects(const char *cache)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "/sys/kernel/slab/%s/shrink", cache);
+	if (text_write(path, "1"))
+		return 0;
+	snprintf(path, sizeof(path), "/sys/kernel/slab/%s/objects", cache);
+	return number_read(path);
+}
+
 bool numa_balancing_set(bool on)
 {
 	static const char *const knob = "/proc/sys/kernel/numa_balancing";

@@ -220,6 +220,10 @@ int text_write(const char *path, const char *text);
 void text_must_write(const char *path, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 uint64_t number_read(const char *path);
+/* How many objects of a slab cache are in use, to the object: what is only kept at
+ * hand is given back first. 0 if there is no such cache.
+ */
+long slab_objects(const char *cache);
 /* Whether the kernel moves pages to where they are used (NUMA balancing): false
  * if it never does. Only what differs is written, and tests leave it off: the
  * switch patches the kernel's code, and an emulated processor that has an old

@@ -262,24 +262,6 @@ static uint64_t slab_kib(void)
 	return kib;
 }
 
-/* Objects of a slab cache, or 0 */
-static long slab_objects(const char *cache)
-{
-	long objects = 0;
-	char line[512], name[64];
-	FILE *file = fopen("/proc/slabinfo", "re");
-
-	while (fgets(line, sizeof(line), file)) {
-		long active, all;
-
-		if (sscanf(line, "%63s %ld %ld", name, &active, &all) == 3 &&
-		    !strcmp(name, cache))
-			objects = active;
-	}
-	fclose(file);
-	return objects;
-}
-
 #define PARTS 4
 
 /* A context with a few views, 2 MiB apart in the source, and a mirror of all */
