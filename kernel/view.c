@@ -204,6 +204,7 @@ static int __view_remove(struct context *context,
 			 const struct pidfd_mem_unmap *range)
 {
 	struct view *view;
+	int ret;
 
 	lockdep_assert_held(&context->mutex);
 	if (context->locked)
@@ -212,7 +213,12 @@ static int __view_remove(struct context *context,
 	if (!view || (u64)view->pgoff << PAGE_SHIFT != range->offset ||
 	    (u64)view->nr_pages << PAGE_SHIFT != range->size)
 		return -EINVAL;
-	mtree_erase(&context->views, view->pgoff);
+	/* To remove takes memory, too. mtree_erase() does not tell if it failed. */
+	ret = mtree_store_range(&context->views, view->pgoff,
+				view->pgoff + view->nr_pages - 1, NULL,
+				GFP_KERNEL);
+	if (ret)
+		return ret;
 	context->nr_views--;
 	if (view_end(view) == i_size_read(&context->inode))
 		__views_size(context);
