@@ -763,6 +763,8 @@ static int __init remote_mapping_init(void)
 err_mount:
 	kern_unmount(context_mount);
 err_cache:
+	/* The mount's own inode is freed after a grace period. */
+	rcu_barrier();
 	kmem_cache_destroy(context_cache);
 err_queue:
 	destroy_workqueue(live_queue);
