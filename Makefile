@@ -15,6 +15,9 @@ make check-race     the same on one with KCSAN, which looks for data races
 make soak           everything at once, by chance, and every value checked:
                     SECONDS=120, SEED= (printed), KERNEL=6.12
 make soak-bites     it finds what is broken on purpose: KERNEL=6.12
+make fuzz           programs by chance against the user API, guided by what they
+                    make the module do: SECONDS=180, SEED= (printed),
+                    KERNEL=debug, CORPUS=update to keep what was found
 make module         build/KERNEL/remote_mapping.ko for the kernels in KERNELS
                     (the running kernel: make -C kernel)
 make lib examples test   what their folders hold
@@ -156,6 +159,29 @@ soak-bites:
 	@$(MAKE) -j$(jobs) KERNELS=$(soak_kernel) module test
 	@MAKE='$(MAKE)' test/soak/bites --kernel $(soak_kernel) \
 		$(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED))
+
+# ---- the fuzzer --------------------------------------------------------------
+
+fuzz_objects := $(patsubst %.c,build/%.o,$(wildcard fuzz/*.c))
+fuzz_kernel = $(or $(KERNEL),debug)
+.PHONY: fuzz fuzzer
+
+fuzzer: build/fuzz/fuzz
+
+build/fuzz/%.o: fuzz/%.c Makefile
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(flags) -D_GNU_SOURCE -c -o $@ $<
+
+# It is forked and executed all the time: that is quicker without libraries.
+build/fuzz/fuzz: $(fuzz_objects)
+	$(CC) $(CFLAGS) $(flags) $(LDFLAGS) -static -o $@ $^
+
+fuzz:
+	@scripts/deps check
+	@$(MAKE) -j$(jobs) KERNELS=$(fuzz_kernel) module fuzzer
+	@fuzz/run --kernel $(fuzz_kernel) \
+		$(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED)) \
+		$(if $(filter update,$(CORPUS)),--update)
 
 # ---- benchmarks --------------------------------------------------------------
 

@@ -343,25 +343,35 @@ static void input_keep(const struct program *program, const char *name)
 		input_name(input);
 }
 
-/*
- * Take out of it what the edges do not need. What threads do at the same time
- * is not the same twice: most of the edges will do.
- */
+/* Most of the edges: what threads do beside each other is never the same twice. */
+static bool edges_kept(const unsigned int *edges, unsigned int nr)
+{
+	unsigned int i, kept = 0;
+
+	for (i = 0; i < nr; i++)
+		kept += shared->signal[edges[i] / 64] >> edges[i] % 64 & 1;
+	return kept * 10 >= nr * 9;
+}
+
+/* Take out of it what the new edges do not need, in large pieces first. */
 static void program_minimize(struct program *program, double until)
 {
-	unsigned int *edges, nr = edges_take(&edges, true), i, kept, at;
+	unsigned int *edges, nr = edges_take(&edges, true);
+	unsigned int piece, at, i, left = 10;
 	struct program shorter;
 
-	for (at = program->nr; at-- > 0 && program->nr > 1 && now() < until;) {
-		shorter = *program;
-		program_remove(&shorter, at);
-		run(&shorter);
-		for (i = kept = 0; i < nr; i++)
-			kept += shared->signal[edges[i] / 64] >> edges[i] % 64 &
-				1;
-		if (kept * 10 >= nr * 9)
-			*program = shorter;
-	}
+	for (piece = program->nr / 2; piece; piece /= 2)
+		for (at = 0; at + piece <= program->nr && left && now() < until;
+		     left--) {
+			shorter = *program;
+			for (i = 0; i < piece && shorter.nr > 1; i++)
+				program_remove(&shorter, at);
+			run(&shorter);
+			if (edges_kept(edges, nr))
+				*program = shorter;
+			else
+				at += piece;
+		}
 	free(edges);
 	run(program);
 }

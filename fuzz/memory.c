@@ -154,7 +154,7 @@ static void touch_work(void *argument)
 long call_access(const uint64_t *a)
 {
 	struct touch touch = { a[0], a[0] + a[1], a[2] ?: 8, a[3] };
-	int raised = 0, left = 8;
+	int raised = 0, left = 8, signal;
 
 	if (!in_arena(a[0], a[1]))
 		return -EINVAL;
@@ -165,7 +165,9 @@ long call_access(const uint64_t *a)
 
 		part.end = left ? touch.at + (touch.end - touch.at) / 2 + 1 :
 				  touch.end;
-		raised = guarded(touch_work, &part) ?: raised;
+		signal = guarded(touch_work, &part);
+		if (signal)
+			raised = signal;
 		touch.at = part.end;
 	}
 	return -raised;

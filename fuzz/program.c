@@ -33,7 +33,7 @@ static uint64_t chance_next(void)
 
 uint64_t chance(uint64_t below)
 {
-	return chance_next() % below;
+	return below ? chance_next() % below : 0;
 }
 
 bool one_in(unsigned int n)
