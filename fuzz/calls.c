@@ -221,6 +221,32 @@ long call_ioctl(const uint64_t *a)
 	return result_of(ioctl(place_file(a[0]), a[1], a[2]));
 }
 
+/* As a 32-bit program makes it: what it is given must lie low, as static data does. */
+long call_ioctl32(const uint64_t *a)
+{
+	static struct pidfd_mem_map map;
+	static struct pidfd_mem_unmap unmap;
+	uint64_t argument = a[2];
+	long result = 54; /* ioctl, there */
+
+	if (a[1] == PIDFD_MEM_MAP) {
+		map.address = a[2];
+		map.offset = a[3];
+		map.size = a[4];
+		argument = (uintptr_t)&map;
+	} else if (a[1] == PIDFD_MEM_UNMAP) {
+		unmap.offset = a[3];
+		unmap.size = a[4];
+		argument = (uintptr_t)&unmap;
+	}
+	__asm__ volatile("int $0x80"
+			 : "+a"(result)
+			 : "b"(place_file(a[0])), "c"((uint32_t)a[1]),
+			   "d"((uint32_t)argument)
+			 : "r8", "r9", "r10", "r11", "memory");
+	return (int)result;
+}
+
 /* ---- the map file as a file ------------------------------------------------------- */
 
 /* Into or out of two pieces of the arena */

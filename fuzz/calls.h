@@ -53,6 +53,7 @@ DECLARE_CALL(unmap);
 DECLARE_CALL(lock);
 DECLARE_CALL(remap);
 DECLARE_CALL(ioctl);
+DECLARE_CALL(ioctl32);
 DECLARE_CALL(read);
 DECLARE_CALL(write);
 DECLARE_CALL(splice);

@@ -57,6 +57,7 @@ static struct {
 	unsigned int times;
 	bool failures;
 	bool save;
+	bool minimize;
 } options = { .seconds = 60, .seed = 1, .out = "/out", .times = 1 };
 
 static double now(void)
@@ -381,7 +382,7 @@ static void try(struct program *program, const char *name, double until)
 	run(program);
 	if (!edges_fresh() && !name)
 		return;
-	if (!name && options.save)
+	if (!name && options.minimize)
 		program_minimize(program, until);
 	input_keep(program, name);
 	edges_note();
@@ -607,6 +608,17 @@ static void fuzz(void)
 		corpus_save();
 }
 
+/* An access has no result but the signal that it raised. */
+static void result_show(const struct program *program, unsigned int at)
+{
+	const char *name = call_types[program->calls[at].type].name;
+	int result = -shared->results[at];
+
+	printf("fuzz: %u: %s: %s\n", at, name,
+	       result && !strcmp(name, "access") ? strsignal(result) :
+						   strerror(result));
+}
+
 static void replay(char **paths)
 {
 	struct program program;
@@ -616,12 +628,11 @@ static void replay(char **paths)
 	for (; *paths; paths++) {
 		if (!program_load(&program, *paths))
 			exit(2);
+		printf("fuzz: %s\n", *paths);
 		for (i = 0; i < options.times; i++) {
 			try(&program, *paths, 0);
 			for (j = 0; j < program.nr && !i; j++)
-				printf("fuzz: %s: %u: %s: %s\n", *paths, j,
-				       call_types[program.calls[j].type].name,
-				       strerror(-shared->results[j]));
+				result_show(&program, j);
 		}
 	}
 	figures(now() - begin);
@@ -637,6 +648,7 @@ static void usage(int status)
 		"  --corpus DIR    programs to begin with\n"
 		"  --out DIR       where findings and results go (/out)\n"
 		"  --save          leave a small corpus in OUT/corpus\n"
+		"  --minimize      take out of programs what they do not need\n"
 		"  --fail-nth      let allocations fail\n"
 		"  --blocks FILE   what code there is: lines \"OFFSET FILE\"\n"
 		"  --times N       how often to replay each (1)\n"
@@ -652,6 +664,7 @@ static bool options_read(int argc, char **argv)
 		{ "corpus", required_argument, NULL, 'c' },
 		{ "out", required_argument, NULL, 'o' },
 		{ "save", no_argument, NULL, 'w' },
+		{ "minimize", no_argument, NULL, 'm' },
 		{ "fail-nth", no_argument, NULL, 'f' },
 		{ "blocks", required_argument, NULL, 'b' },
 		{ "times", required_argument, NULL, 't' },
@@ -679,6 +692,9 @@ static bool options_read(int argc, char **argv)
 			break;
 		case 'w':
 			options.save = true;
+			break;
+		case 'm':
+			options.minimize = true;
 			break;
 		case 'f':
 			options.failures = true;

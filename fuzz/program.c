@@ -219,6 +219,10 @@ static void call_tune(struct call *call)
 			a[4] &= 3;
 		if (one_in(2))
 			a[3] = a[1] - ARENA;
+		if (one_in(12)) {
+			a[1] = 0;
+			a[5] &= ~0x10UL;
+		}
 	} else if (call_types[call->type].make == call_mmap) {
 		if (!one_in(3))
 			a[3] = 0x22; /* MAP_PRIVATE | MAP_ANONYMOUS */

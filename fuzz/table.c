@@ -324,6 +324,9 @@ const struct call_type call_types[] = {
 	CALL(remap, 5, VIEWER, MAP_OF, ADDRESS("address")),
 	CALL(ioctl, 3, BOTH, FILE_OF("file", FILE_ANY),
 	     WORD("call", call_words), BUFFER("argument")),
+	CALL(ioctl32, 3, VIEWER, FILE_OF("file", FILE_CTRL),
+	     WORD("call", call_words), ADDRESS("address"), OFFSET("offset"),
+	     LENGTH("size")),
 
 	/* The map file */
 	CALL(mirror, 25, VIEWER, MAP_OF, AREA("at"), LENGTH("length"),
