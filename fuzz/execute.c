@@ -28,7 +28,7 @@
 #include "calls.h"
 
 /* How long a call is waited for, and how long all of them. */
-#define CALL_MS 300
+#define CALL_MS 200
 #define PROGRAM_MS 4000
 
 struct shared *shared;

@@ -29,7 +29,7 @@
 #define PROGRAM_SECONDS 15
 #define END_SECONDS 60
 #define INPUTS_MAX 4096U
-#define CORPUS_MAX 120U
+#define CORPUS_MAX 60U
 #define TEXT_SIZE 16384U
 #define BEFORE 6U
 

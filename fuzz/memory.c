@@ -159,8 +159,8 @@ long call_access(const uint64_t *a)
 	if (!in_arena(a[0], a[1]))
 		return -EINVAL;
 	/* A fault takes a millisecond where all is checked. */
-	if (touch.stride < a[1] / 64)
-		touch.stride = a[1] / 64;
+	if (touch.stride < a[1] / 32)
+		touch.stride = a[1] / 32;
 	while (left-- && touch.at < touch.end) {
 		struct touch part = touch;
 
@@ -339,7 +339,7 @@ static void become_another(void)
 
 long call_fork(const uint64_t *a)
 {
-	struct touch touch = { a[1], a[1] + a[2], PAGE_SIZE * 16, HOW_BOTH };
+	struct touch touch = { a[1], a[1] + a[2], PAGE_SIZE * 64, HOW_BOTH };
 	pid_t pid;
 
 	if (!in_arena(a[1], a[2]))

@@ -271,8 +271,8 @@ static void call_make(const struct program *program, unsigned int at,
 	memset(call, 0, sizeof(*call));
 	call->type = type_choose();
 	call->actor = actor_choose(call_types[call->type].side);
-	call->async = one_in(4);
-	call->repeat = one_in(8) ? 2 + chance(20) : 1;
+	call->async = one_in(3);
+	call->repeat = one_in(8) ? 2 + chance(8) : 1;
 	if (failures && one_in(6))
 		call->fail = 1 + chance(12);
 	type = call_types[call->type].args;
@@ -414,7 +414,7 @@ static void mutate_manner(struct program *program, unsigned int at,
 		call->async = !call->async;
 		break;
 	case 1:
-		call->repeat = one_in(2) ? 1 : 2 + chance(30);
+		call->repeat = one_in(2) ? 1 : 2 + chance(16);
 		break;
 	case 2:
 		call->actor = actor_choose(SIDE_BOTH);
