@@ -412,22 +412,33 @@ static int is_program(const struct dirent *entry)
 	return end && !strcmp(end, ".prog");
 }
 
-static void corpus_load(void)
+/*
+ * In an order of chance: on a slow machine, where they would take more than half
+ * of the time, the others are only there to be changed.
+ */
+static void corpus_load(double half)
 {
-	struct dirent **names;
+	struct dirent **names, *swap;
 	struct program program;
 	char path[512];
-	int nr, i;
+	int nr, i, other;
 
 	nr = scandir(options.corpus, &names, is_program, alphasort);
 	if (nr < 0)
 		err(2, "%s", options.corpus);
 	for (i = 0; i < nr; i++) {
+		other = i + (int)chance(nr - i);
+		swap = names[i];
+		names[i] = names[other];
+		names[other] = swap;
 		snprintf(path, sizeof(path), "%s/%s", options.corpus,
 			 names[i]->d_name);
 		if (!program_load(&program, path))
 			exit(2);
-		try(&program, names[i]->d_name, 0);
+		if (now() < half || options.save)
+			try(&program, names[i]->d_name, 0);
+		else
+			input_keep(&program, names[i]->d_name);
 		free(names[i]);
 	}
 	free(names);
@@ -582,7 +593,7 @@ static void fuzz(void)
 	struct program program;
 
 	if (options.corpus)
-		corpus_load();
+		corpus_load(begin + options.seconds / 2.0);
 	printf("fuzz: %u inputs from %s, %u edges\n", nr_inputs,
 	       options.corpus ?: "nowhere", nr_edges_seen);
 	fflush(stdout);
