@@ -350,7 +350,7 @@ static bool merged(const FIXTURE_DATA(ksm) * self, size_t n)
 	       frame(self->other->pid, self->others + n * PAGE_SIZE);
 }
 
-TEST_F(ksm, reading_does_not_unmerge)
+TEST_F_TIMEOUT(ksm, reading_does_not_unmerge, 120)
 {
 	size_t n;
 
@@ -363,7 +363,7 @@ TEST_F(ksm, reading_does_not_unmerge)
 	}
 }
 
-TEST_F(ksm, write_of_the_viewer_unmerges_that_page)
+TEST_F_TIMEOUT(ksm, write_of_the_viewer_unmerges_that_page, 120)
 {
 	ASSERT_SHOWS(pattern(SEED, 2), AT(2));
 	ASSERT_WRITES(22, AT(2));
@@ -375,7 +375,7 @@ TEST_F(ksm, write_of_the_viewer_unmerges_that_page)
 	ASSERT_COHERENT(2);
 }
 
-TEST_F(ksm, write_of_the_source_unmerges_and_shows)
+TEST_F_TIMEOUT(ksm, write_of_the_source_unmerges_and_shows, 120)
 {
 	ASSERT_SHOWS(pattern(SEED, 2), AT(2));
 	ASSERT_HITS(&self->mirror, source_store(self->source, ADDRESS(2), 22));
@@ -384,7 +384,7 @@ TEST_F(ksm, write_of_the_source_unmerges_and_shows)
 		  source_load(self->other, self->others + 2 * PAGE_SIZE));
 }
 
-TEST_F(ksm, write_of_the_other_does_not_show)
+TEST_F_TIMEOUT(ksm, write_of_the_other_does_not_show, 120)
 {
 	ASSERT_SHOWS(pattern(SEED, 2), AT(2));
 	source_store(self->other, self->others + 2 * PAGE_SIZE, 22);
@@ -393,7 +393,7 @@ TEST_F(ksm, write_of_the_other_does_not_show)
 	ASSERT_EQ(22, source_load(self->other, self->others + 2 * PAGE_SIZE));
 }
 
-TEST_F(ksm, unmerged_on_demand_stays_coherent)
+TEST_F_TIMEOUT(ksm, unmerged_on_demand_stays_coherent, 120)
 {
 	ASSERT_EQ(-1, pattern_differs(self->mirror.at, KSM_SIZE, SEED));
 	ASSERT_HITS(&self->mirror,
