@@ -181,14 +181,24 @@ struct run {
 	size_t size;
 };
 
-static struct run run_choose(struct dice *dice, enum world world, bool private)
+/*
+ * MADV_FREE is for private memory, and not for what KSM merges. The kernel itself
+ * loses that, with no mirror anywhere (6.1, 6.12): a merged page that one process is
+ * left with is given up, and merged with another's, which was not; both are dropped.
+ */
+static bool may_be_freed(const struct region *region)
+{
+	return region_private(region) && region->kind != KIND_TWINS;
+}
+
+static struct run run_choose(struct dice *dice, enum world world, bool to_free)
 {
 	struct run run;
 
 	do {
 		run.region = &regions[dice_roll(dice, REGIONS)];
 	} while (run.region->world != world || run.region->kind == KIND_DECOY ||
-		 (private && !region_private(run.region)));
+		 (to_free && !may_be_freed(run.region)));
 	run.spot = dice_spot(dice, run.region);
 	run.nr = 1 + dice_roll(dice, 4);
 	if (run.region->kind == KIND_HUGE && !dice_roll(dice, 3)) {
