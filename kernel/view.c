@@ -216,7 +216,7 @@ static int __view_remove(struct context *context,
 	/* To remove takes memory, too. mtree_erase() does not tell if it failed. */
 	ret = mtree_store_range(&context->views, view->pgoff,
 				view->pgoff + view->nr_pages - 1, NULL,
-				GFP_KERNEL);
+				GFP_KERNEL_ACCOUNT);
 	if (ret)
 		return ret;
 	context->nr_views--;
