@@ -333,7 +333,7 @@ static void cycles_print(const char *what, long done, double begin)
 	       done / (seconds_now() - begin));
 }
 
-TEST_F_TIMEOUT(load, a_mirror_comes_and_goes_sixty_thousand_times, 240)
+TEST_F_TIMEOUT(load, mirrors_that_come_and_go_leave_nothing, 240)
 {
 	struct usage before = usage_before(self->source, self->memory);
 	struct mirror mirror = mirror_open(self->source->pid, self->memory,
@@ -355,7 +355,7 @@ TEST_F_TIMEOUT(load, a_mirror_comes_and_goes_sixty_thousand_times, 240)
 	usage_wait(&before);
 }
 
-TEST_F_TIMEOUT(load, a_view_comes_and_goes_sixty_thousand_times, 240)
+TEST_F_TIMEOUT(load, views_that_come_and_go_leave_nothing, 240)
 {
 	struct usage before = usage_before(self->source, self->memory);
 	struct mirror mirror = mirror_open(self->source->pid, self->memory,
@@ -375,7 +375,7 @@ TEST_F_TIMEOUT(load, a_view_comes_and_goes_sixty_thousand_times, 240)
 	usage_wait(&before);
 }
 
-TEST_F_TIMEOUT(load, a_source_is_opened_thousands_of_times, 240)
+TEST_F_TIMEOUT(load, contexts_that_come_and_go_leave_nothing, 240)
 {
 	struct usage before = usage_before(self->source, self->memory);
 	struct mirror mirror;
