@@ -1251,6 +1251,11 @@ unsigned int patience(unsigned int seconds)
 	return factor ? seconds * strtoul(factor, NULL, 10) : seconds;
 }
 
+int repeated(int times)
+{
+	return (times - 1) / (int)patience(1) + 1;
+}
+
 struct deadline deadline_in(unsigned int seconds)
 {
 	return (struct deadline){ now_ns() + seconds * 1000000000ULL };

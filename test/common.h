@@ -239,6 +239,12 @@ bool numa_balancing_set(bool on);
  */
 unsigned int patience(unsigned int seconds);
 
+/*
+ * How many times to do what shows something when it is done times times: fewer
+ * where each takes longer, by TEST_PATIENCE. Not for a number that is promised.
+ */
+int repeated(int times);
+
 /* Wait until condition holds: fatal after 20 s. */
 #define WAIT_FOR(condition)                                            \
 	do {                                                           \

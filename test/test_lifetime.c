@@ -306,7 +306,7 @@ static bool cycles_leave_nothing(struct source *source, uint64_t memory,
 	struct deadline deadline;
 	int i;
 
-	for (i = 0; i < CYCLES; i++)
+	for (i = 0; i < repeated(CYCLES); i++)
 		cycle(source, memory, mem_fd);
 	WAIT_FOR(!module_references());
 	deadline = deadline_in(2);
@@ -342,7 +342,7 @@ TEST_F(lifetime, hundreds_of_sources_leave_nothing)
 	if (!before)
 		SKIP(return,
 			   "this kernel does not tell how many mm_structs there are");
-	for (i = 0; i < 200; i++) {
+	for (i = 0; i < repeated(200); i++) {
 		struct source *source = source_start();
 		uint64_t memory = source_anon(source, PAGE_SIZE, 0);
 
@@ -564,7 +564,7 @@ TEST_F(lifetime, random_views_are_as_modelled)
 	ASSERT_EQ(0, context_open(self->source->pid, O_RDWR, 0, &ctrl, &map));
 	ASSERT_EQ(0, view_add(ctrl, self->memory, SIZE, PAGE_SIZE, 0));
 	at = map_pages(map, PAGES + 1, PROT_READ);
-	for (turn = 0; turn < 3000; turn++) {
+	for (turn = 0; turn < repeated(3000); turn++) {
 		random_call(_metadata, self, &model, ctrl);
 		if (turn % 16 == 15)
 			expect_as_modelled(_metadata, &model, at, turn);
@@ -599,7 +599,7 @@ TEST_F(lifetime, one_of_two_overlapping_views_is_added)
 
 	pthread_barrier_init(&barrier, NULL, 2);
 	ASSERT_EQ(0, context_open(self->source->pid, O_RDWR, 0, &ctrl, &map));
-	for (turn = 0; turn < 200; turn++) {
+	for (turn = 0; turn < repeated(200); turn++) {
 		struct racer mine = { &barrier, ctrl, self->memory, 1 };
 		struct racer other = mine;
 		pthread_t thread;
@@ -719,7 +719,7 @@ TEST_F(lifetime, removed_view_is_gone_for_threads_that_look)
 	watcher.at = map_pages(map, 1, PROT_READ);
 	ASSERT_EQ(0, view_remove(ctrl, 0, SIZE));
 	ASSERT_EQ(0, pthread_create(&thread, NULL, watch, &watcher));
-	for (generation = 0; generation < 2000; generation++) {
+	for (generation = 0; generation < repeated(2000); generation++) {
 		__atomic_store_n(&watcher.generation, generation,
 				 __ATOMIC_SEQ_CST);
 		ASSERT_EQ(0, view_add(ctrl,
@@ -904,7 +904,7 @@ static void fork_often(struct __test_metadata *_metadata, char *at)
 	int round, status;
 	pid_t pid;
 
-	for (round = 0; round < 80; round++) {
+	for (round = 0; round < repeated(80); round++) {
 		pid = fork();
 		if (!pid) {
 			uint64_t value;
@@ -949,7 +949,7 @@ TEST_F(lifetime, viewer_maps_and_unmaps_often)
 	ASSERT_EQ(0, pipe(ready));
 	view_of_stage(source, stage, &ctrl, &map);
 	viewer = toucher_start(map, ready);
-	for (round = 0; round < 300; round++) {
+	for (round = 0; round < repeated(300); round++) {
 		char *at = map_pages(map, PAGES, PROT_READ | PROT_WRITE);
 		char *half = at + SIZE / 2;
 		uint64_t value;
