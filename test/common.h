@@ -241,7 +241,7 @@ unsigned int patience(unsigned int seconds);
 
 /*
  * How many times to do what shows something when it is done times times: fewer
- * where each takes longer, by TEST_PATIENCE. Not for a number that is promised.
+ * where each takes longer, by TEST_PATIENCE. On stock kernels all of them are done.
  */
 int repeated(int times);
 

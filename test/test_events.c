@@ -620,7 +620,6 @@ TEST_F(event, oom_kill_ends_the_mirror)
 TEST_F(event, pid_used_again_shows_nothing)
 {
 	pid_t pid = self->source->pid;
-
 	int tries;
 
 	source_kill(self->source);
