@@ -20,9 +20,10 @@ make fuzz           programs by chance against the user API, guided by what they
                     KERNEL=debug, CORPUS=update to keep what was found
 make module         build/KERNEL/remote_mapping.ko for the kernels in KERNELS
                     (the running kernel: make -C kernel)
-make lib examples test   what their folders hold
+make lib cli examples test   what their folders hold
 make bench          measure it beside its peers: bench/results/
-make install        library, headers, man pages; PREFIX=$(PREFIX), DESTDIR=
+make install        library, headers, command, man pages; PREFIX=$(PREFIX),
+                    DESTDIR=
 make clean
 endef
 
@@ -31,6 +32,8 @@ KERNELS ?= 6.1 6.12
 PREFIX ?= /usr/local
 INCLUDEDIR ?= $(PREFIX)/include
 LIBDIR ?= $(PREFIX)/lib
+BINDIR ?= $(PREFIX)/bin
+COMPLETIONDIR ?= $(PREFIX)/share/bash-completion/completions
 MANDIR ?= $(PREFIX)/share/man
 
 CFLAGS ?= -O2 -g
@@ -51,10 +54,10 @@ modules := $(KERNELS:%=build/%/remote_mapping.ko)
 MAKEFLAGS += --no-print-directory
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all help deps module lib examples test demo install clean
+.PHONY: all help deps module lib cli examples test demo install clean
 .PHONY: check check-static check-vm check-debug check-race
 
-all: module lib examples test
+all: module lib cli examples test
 help:
 	$(info $(help))@:
 
@@ -82,6 +85,24 @@ $(cache)/%/release: | deps
 
 deps:
 	@scripts/deps build
+
+# ---- the command ---------------------------------------------------------------
+
+cli: build/cli/remotemap
+
+cli_libraries := -ljansson
+cli_objects := $(patsubst cli/%.c,build/cli-objects/%.o,$(wildcard cli/*.c))
+
+# Not beside it: what is in build/cli are programs.
+build/cli-objects/%.o: cli/%.c Makefile VERSION
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(flags) -D_GNU_SOURCE \
+		-DVERSION='"$(version)"' -c -o $@ $<
+
+build/cli/remotemap: $(cli_objects) build/lib/libremotemap.so
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(flags) $(LDFLAGS) -o $@ $(cli_objects) \
+		-Lbuild/lib -lremotemap $(cli_libraries)
 
 # ---- library, examples, tests ------------------------------------------------
 
@@ -224,7 +245,7 @@ check check-static check-vm check-debug check-race: check%:
 
 # ---- installation ------------------------------------------------------------
 
-install: lib
+install: lib cli
 	install -d $(addprefix $(DESTDIR),$(LIBDIR)/pkgconfig $(INCLUDEDIR)/linux)
 	install -m 755 build/lib/$(soname) $(DESTDIR)$(LIBDIR)/$(real_name)
 	ln -sf $(real_name) $(DESTDIR)$(LIBDIR)/$(soname)
@@ -236,6 +257,9 @@ install: lib
 	sed -e 's,@prefix@,$(PREFIX),' -e 's,@libdir@,$(LIBDIR),' \
 		-e 's,@includedir@,$(INCLUDEDIR),' -e 's,@version@,$(version),' \
 		lib/remotemap.pc.in >$(DESTDIR)$(LIBDIR)/pkgconfig/remotemap.pc
+	install -D -m 755 -t $(DESTDIR)$(BINDIR) build/cli/remotemap
+	install -D -m 644 cli/completion.bash \
+		$(DESTDIR)$(COMPLETIONDIR)/remotemap
 	for page in man/*.[1-8]; do \
 		install -D -m 644 -t $(DESTDIR)$(MANDIR)/man$${page##*.} $$page || \
 			exit 1; \
