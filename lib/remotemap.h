@@ -183,6 +183,9 @@ enum remotemap_kind {
 #define REMOTEMAP_REGION_EXEC (1U << 2)
 #define REMOTEMAP_REGION_SHARED (1U << 3)
 #define REMOTEMAP_REGION_SHOWN (1U << 4) /* a mirror shows it: can be read */
+/* These two from smaps alone, not in remotemap_regions_brief(): */
+#define REMOTEMAP_REGION_DONTDUMP (1U << 5) /* MADV_DONTDUMP: VmFlags has "dd" */
+#define REMOTEMAP_REGION_MODIFIED (1U << 6) /* "Anonymous" is not 0: has pages of its own */
 
 /* A range of the source's addresses; all sizes in bytes */
 struct remotemap_region {
