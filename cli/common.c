@@ -371,6 +371,24 @@ json_t *json_address(uint64_t address)
 	return json_string(text);
 }
 
+json_t *json_text(const char *text)
+{
+	json_t *json = json_string(text);
+	char *copy;
+
+	if (json)
+		return json;
+	copy = strdup(text);
+	if (!copy)
+		return NULL;
+	for (char *at = copy; *at; at++)
+		if ((unsigned char)*at > 0x7f)
+			*at = '?';
+	json = json_string(copy);
+	free(copy);
+	return json;
+}
+
 enum status json_print(json_t *value, bool one_line)
 {
 	size_t flags = JSON_ENCODE_ANY;

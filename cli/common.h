@@ -97,6 +97,8 @@ enum status output_finish(void);
 int output_all(int fd, const void *bytes, size_t length);
 /* An address as "0x..." */
 json_t *json_address(uint64_t address);
+/* Text that need not be UTF-8, as a file's name: then with ? for what is not */
+json_t *json_text(const char *text);
 /* One line a value (compact), or a page (indented); consumes value. */
 enum status json_print(json_t *value, bool one_line);
 /* Text of which nobody knows where it came from, without control characters */

@@ -5,7 +5,7 @@
  * The table below is all that there is to know of a subcommand here; each has
  * its own options and its own --help.
  */
-#include <errno.h>
+#include <fcntl.h>
 #include <locale.h>
 #include <stdio.h>
 #include <string.h>
@@ -82,10 +82,23 @@ static int version_print(void)
 	return output_finish();
 }
 
+/* What is opened is never to become standard output. */
+static int descriptors_fill(void)
+{
+	int fd;
+
+	do {
+		fd = open("/dev/null", O_RDWR);
+	} while (fd >= 0 && fd <= STDERR_FILENO);
+	return fd < 0 ? fd : close(fd);
+}
+
 int main(int argc, char **argv)
 {
 	const struct command *command;
 
+	if (descriptors_fill())
+		return STATUS_SYSTEM;
 	setlocale(LC_CTYPE, "");
 	if (argc < 2) {
 		help_print(stderr);
