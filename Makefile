@@ -110,9 +110,10 @@ lib: build/lib/$(soname) build/lib/libremotemap.so build/lib/libremotemap.a
 
 lib_objects := $(patsubst %.c,build/%.o,$(wildcard lib/*.c))
 
-build/lib/%.o: lib/%.c Makefile
+build/lib/%.o: lib/%.c Makefile VERSION
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) $(flags) -fPIC -c -o $@ $<
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(flags) -fPIC -fvisibility=hidden \
+		-DREMOTEMAP_VERSION='"$(version)"' -c -o $@ $<
 
 build/lib/$(soname): $(lib_objects) lib/remotemap.map
 	$(CC) $(CFLAGS) $(LDFLAGS) -shared -Wl,-soname,$(soname) -Wl,-z,defs \

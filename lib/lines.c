@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * Reading what /proc says. Invariant: a file is read to its end, or to where the
+ * reader has enough, or that is an error.
+ */
+#include "internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+int lines_read(const char *path, line_function *line, void *context)
+{
+	FILE *file = fopen(path, "re");
+	char *text = NULL;
+	size_t room = 0;
+	int ret = 1;
+
+	if (!file)
+		return -errno;
+	while (ret > 0) {
+		errno = 0;
+		if (getline(&text, &room, file) < 0) {
+			ret = errno ? -errno : 0;
+			break;
+		}
+		ret = line(context, text);
+	}
+	free(text);
+	fclose(file);
+	return ret;
+}
