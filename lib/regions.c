@@ -216,7 +216,6 @@ static unsigned int rights(const char *text)
 	return flags;
 }
 
-/* 1 if the line begins a region, 0 if not */
 static int header_line(struct reader *reader, const char *text)
 {
 	unsigned long long start, end, offset, inode;
@@ -228,7 +227,7 @@ static int header_line(struct reader *reader, const char *text)
 
 	if (sscanf(text, "%llx-%llx %4s %llx %x:%x %llu %n", &start, &end,
 		   permissions, &offset, &major, &minor, &inode, &name) != 7)
-		return 0;
+		return 1;
 	region_finish(reader);
 	err = region_new(reader, &region);
 	if (err)
@@ -246,13 +245,16 @@ static int header_line(struct reader *reader, const char *text)
 	return err ? err : 1;
 }
 
-static void flags_line(struct reader *reader, const char *text)
+static void flags_line(struct reader *reader, struct remotemap_region *region,
+		       const char *text)
 {
 	for (text += strlen("VmFlags:"); (text = strchr(text, ' ')); text++) {
 		if (begins(text, " ht"))
 			reader->hugetlb = true;
 		if (begins(text, " io") || begins(text, " pf"))
 			reader->device = true;
+		if (begins(text, " dd"))
+			region->flags |= REMOTEMAP_REGION_DONTDUMP;
 	}
 }
 
@@ -267,6 +269,8 @@ static void size_line(struct remotemap_region *region, const char *text)
 	bytes = kilobytes * 1024;
 	if (!strcmp(key, "Rss"))
 		region->resident += bytes;
+	else if (!strcmp(key, "Anonymous") && bytes)
+		region->flags |= REMOTEMAP_REGION_MODIFIED;
 	else if (!strcmp(key, "Swap"))
 		region->swapped = bytes;
 	else if (!strcmp(key, "KernelPageSize"))
@@ -285,18 +289,19 @@ static void size_line(struct remotemap_region *region, const char *text)
 static int region_line(void *context, const char *text)
 {
 	struct reader *reader = context;
-	int ret;
+	struct remotemap_region *region;
 
 	/* A key begins with a capital, an address with a digit or a small letter. */
-	if (text[0] >= 'A' && text[0] <= 'Z') {
-		if (begins(text, "VmFlags:"))
-			flags_line(reader, text);
-		else if (reader->count)
-			size_line(&reader->regions[reader->count - 1], text);
+	if (text[0] < 'A' || text[0] > 'Z')
+		return header_line(reader, text);
+	if (!reader->count)
 		return 1;
-	}
-	ret = header_line(reader, text);
-	return ret < 0 ? ret : 1;
+	region = &reader->regions[reader->count - 1];
+	if (begins(text, "VmFlags:"))
+		flags_line(reader, region, text);
+	else
+		size_line(region, text);
+	return 1;
 }
 
 /* ---- all of them ------------------------------------------------------------------ */
