@@ -233,9 +233,12 @@ bool numa_balancing_set(bool on);
 
 /* ---- what the kernel can be made to do ------------------------------------- */
 
-/* How long to wait for what takes at most that many seconds on a stock kernel:
- * TEST_PATIENCE times as long, if the environment has that. Not for what a test
- * does for a while.
+/* How many times slower than a stock kernel this one is: TEST_PATIENCE */
+unsigned int slower(void);
+
+/* How long to wait for what takes at most that many seconds on a stock kernel in
+ * an idle host: it only ends what would never come. Not for what a test does for a
+ * while.
  */
 unsigned int patience(unsigned int seconds);
 
@@ -245,7 +248,7 @@ unsigned int patience(unsigned int seconds);
  */
 int repeated(int times);
 
-/* Wait until condition holds: fatal after 20 s. */
+/* Wait until condition holds: fatal when it does not in the time of patience(20). */
 #define WAIT_FOR(condition)                                            \
 	do {                                                           \
 		struct deadline deadline_ = deadline_in(patience(20)); \

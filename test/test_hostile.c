@@ -618,7 +618,7 @@ TEST_F_TIMEOUT(greedy, there_are_so_many_views_and_no_more, 240)
 	struct greed greed = { .pid = self->source->pid, .number = 300000 };
 	uint64_t charged;
 
-	if (patience(1) > 1)
+	if (slower() > 1)
 		SKIP(return, "so many views take minutes on this kernel");
 	EXPECT_EQ(262144, be_greedy(&greed, want_views, 0, &charged));
 }
