@@ -90,7 +90,7 @@ deps:
 
 cli: build/cli/remotemap
 
-cli_libraries := -ljansson
+cli_libraries := -ljansson -lyara
 cli_objects := $(patsubst cli/%.c,build/cli-objects/%.o,$(wildcard cli/*.c))
 
 # Not beside it: what is in build/cli are programs.
