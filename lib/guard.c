@@ -11,6 +11,7 @@
 
 #include <setjmp.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -28,7 +29,7 @@ struct guard {
 };
 
 /* Reached without a call that may allocate, also in a library opened later */
-static __thread struct guard *volatile innermost
+static __thread struct guard *innermost
 	__attribute__((tls_model("initial-exec")));
 
 /* Who had SIGBUS before; constant once the handler is installed, but for .sa_flags
@@ -153,6 +154,14 @@ static void handler_install(void)
 		install_error = -errno;
 }
 
+static int handler_ensure(void)
+{
+	KEEP_ERRNO;
+
+	pthread_once(&once, handler_install);
+	return install_error;
+}
+
 /* ---- guards ------------------------------------------------------------------ */
 
 /* A fault while its signal is blocked would end the process. */
@@ -179,7 +188,10 @@ static int guard_run(struct guard *guard, int (*function)(void *argument),
 		return -EFAULT;
 	}
 	innermost = guard;
+	/* The handler sees it from here to there. */
+	atomic_signal_fence(memory_order_seq_cst);
 	*value = function(argument);
+	atomic_signal_fence(memory_order_seq_cst);
 	innermost = guard->outer;
 	if (sigismember(&mask, SIGBUS) == 1) {
 		sigset_t bus;
@@ -191,24 +203,39 @@ static int guard_run(struct guard *guard, int (*function)(void *argument),
 	return 0;
 }
 
+/*
+ * All pages that the range touches: a vector load of its first byte may begin before
+ * it. False if it wraps.
+ */
+static bool guard_range(struct guard *guard, uintptr_t start, size_t length)
+{
+	uintptr_t page = page_size(), skip = start & (page - 1);
+
+	if (length > UINTPTR_MAX - start)
+		return false;
+	guard->start = start - skip;
+	guard->length = length ? length + skip : 0;
+	return true;
+}
+
 EXPORTED int remotemap_guard(const void *mirror, size_t length,
 			     int (*function)(void *argument), void *argument,
 			     int *result, void **where)
 {
-	struct guard guard = { .start = (uintptr_t)mirror, .length = length };
-	int err, value, error = errno;
+	struct guard guard;
+	int err, value;
 
 	if (!function)
 		return -EFAULT;
-	if (length > UINTPTR_MAX - guard.start)
+	if (!guard_range(&guard, (uintptr_t)mirror, length))
 		return -EINVAL;
-	pthread_once(&once, handler_install);
-	errno = error;
-	if (install_error)
-		return install_error;
+	err = handler_ensure();
+	if (err)
+		return err;
 	err = guard_run(&guard, function, argument, &value);
+	/* The page's beginning may be before what was asked for. */
 	if (err && where)
-		*where = guard.where;
+		*where = guard.where > mirror ? guard.where : (void *)mirror;
 	if (!err && result)
 		*result = value;
 	return err;

@@ -6,6 +6,7 @@
 #include "internal.h"
 
 #include <limits.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -20,7 +21,7 @@ struct copy {
 	const char *from;
 	size_t length;
 	size_t piece; /* power of two; pieces end where addresses are its multiples */
-	volatile size_t done;
+	size_t done;
 };
 
 static int copy_pieces(void *argument)
@@ -35,6 +36,8 @@ static int copy_pieces(void *argument)
 		if (now > left)
 			now = left;
 		memcpy(copy->to + done, copy->from + done, now);
+		/* It is copied before it is told, to whoever looks after a fault. */
+		atomic_signal_fence(memory_order_seq_cst);
 		copy->done = done + now;
 	}
 	return 0;
@@ -77,7 +80,7 @@ static int find_first(void *argument)
 
 	find->found = memmem(find->mirror, find->length, find->needle,
 			     find->needle_length);
-	return find->found != NULL;
+	return find->found ? 1 : 0;
 }
 
 EXPORTED int remotemap_guard_find(const void *mirror, size_t length,

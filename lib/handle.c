@@ -93,15 +93,11 @@ EXPORTED int remotemap_writable(const struct remotemap *handle)
 
 EXPORTED int remotemap_wait(const struct remotemap *handle, int timeout)
 {
-	struct pollfd end = { .fd = handle->map_fd };
 	KEEP_ERRNO;
+	struct pollfd end = { .fd = handle->map_fd };
 	int n = poll(&end, 1, timeout);
 
-	if (n < 0)
-		return -errno;
-	if (end.revents & POLLNVAL)
-		return -EBADF;
-	return n > 0;
+	return n < 0 ? -errno : n;
 }
 
 EXPORTED const char *remotemap_version(void)

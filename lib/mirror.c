@@ -62,8 +62,8 @@ static int map_reserved(uintptr_t reserved, size_t length, size_t size,
 	return 0;
 }
 
-EXPORTED void *pidfd_mem_mmap(void *reserved, size_t length, size_t size, int prot,
-		     int map_fd, off_t offset)
+EXPORTED void *pidfd_mem_mmap(void *reserved, size_t length, size_t size,
+			      int prot, int map_fd, off_t offset)
 {
 	void *mirror = MAP_FAILED;
 	int err = map_reserved((uintptr_t)reserved, length, size, prot, map_fd,
@@ -107,15 +107,18 @@ static size_t pages_touch(int sink, char *start, size_t pages)
 	return done;
 }
 
-/* All data in [start, start + size), which shows the map file from offset on */
-static int mirror_populate(int map_fd, char *start, size_t size, off_t offset)
+/*
+ * All data in [start, start + size), which shows the map file from offset on. As with
+ * MAP_POPULATE in mmap(2), what cannot be done now will be when it is touched.
+ */
+static void mirror_populate(int map_fd, char *start, size_t size, off_t offset)
 {
 	size_t page = page_size();
 	off_t at = offset, end = offset + (off_t)size, hole;
 	int sink = memfd_create("remotemap", MFD_CLOEXEC);
 
 	if (sink < 0)
-		return -errno;
+		return;
 	while (at < end) {
 		at = lseek(map_fd, at, SEEK_DATA);
 		if (at < 0 || at >= end)
@@ -133,7 +136,6 @@ static int mirror_populate(int map_fd, char *start, size_t size, off_t offset)
 		}
 	}
 	close(sink);
-	return 0;
 }
 
 static int mirror_advise(char *start, size_t size, unsigned int flags)
@@ -150,18 +152,18 @@ static int mirror_advise(char *start, size_t size, unsigned int flags)
 static int mirror_prepare(int map_fd, char *start, size_t size, off_t offset,
 			  unsigned int flags)
 {
-	int err = 0;
+	int err;
 
 	if (flags & REMOTEMAP_MAP_POPULATE) {
 		/* So a fault maps as much as it can. */
 		err = mirror_advise(start, size, REMOTEMAP_MAP_SEQUENTIAL);
-		if (!err)
-			err = mirror_populate(map_fd, start, size, offset);
+		if (err)
+			return err;
+		mirror_populate(map_fd, start, size, offset);
+	} else if (!(flags & (REMOTEMAP_MAP_SEQUENTIAL | REMOTEMAP_MAP_RANDOM))) {
+		return 0;
 	}
-	if (!err && flags & (REMOTEMAP_MAP_POPULATE | REMOTEMAP_MAP_SEQUENTIAL |
-			     REMOTEMAP_MAP_RANDOM))
-		err = mirror_advise(start, size, flags);
-	return err;
+	return mirror_advise(start, size, flags);
 }
 
 static int map_options(struct remotemap_map_options *to,

@@ -118,6 +118,13 @@ static bool begins(const char *text, const char *with)
 	return !strncmp(text, with, strlen(with));
 }
 
+static bool ends(const char *text, const char *with)
+{
+	size_t length = strlen(text), tail = strlen(with);
+
+	return length >= tail && !strcmp(text + length - tail, with);
+}
+
 /* Files that the kernel makes by itself are on devices without a major number. */
 static enum remotemap_kind kind_of_internal(const char *name)
 {
@@ -267,23 +274,18 @@ static void size_line(struct remotemap_region *region, const char *text)
 	if (sscanf(text, "%31[A-Za-z_]: %llu kB", key, &kilobytes) != 2)
 		return;
 	bytes = kilobytes * 1024;
-	if (!strcmp(key, "Rss"))
+	/* Pages of hugetlb are in no Rss. */
+	if (!strcmp(key, "Rss") || ends(key, "_Hugetlb"))
 		region->resident += bytes;
-	else if (!strcmp(key, "Anonymous") && bytes)
-		region->flags |= REMOTEMAP_REGION_MODIFIED;
-	else if (!strcmp(key, "Swap"))
+	if (!strcmp(key, "AnonHugePages") || ends(key, "PmdMapped") ||
+	    ends(key, "_Hugetlb"))
+		region->huge += bytes;
+	if (!strcmp(key, "Swap"))
 		region->swapped = bytes;
-	else if (!strcmp(key, "KernelPageSize"))
+	if (!strcmp(key, "KernelPageSize"))
 		region->page_size = bytes;
-	else if (!strcmp(key, "AnonHugePages") || !strcmp(key, "ShmemPmdMapped") ||
-		 !strcmp(key, "FilePmdMapped"))
-		region->huge += bytes;
-	else if (!strcmp(key, "Private_Hugetlb") ||
-		 !strcmp(key, "Shared_Hugetlb")) {
-		/* They are in no Rss. */
-		region->resident += bytes;
-		region->huge += bytes;
-	}
+	if (!strcmp(key, "Anonymous") && bytes)
+		region->flags |= REMOTEMAP_REGION_MODIFIED;
 }
 
 static int region_line(void *context, const char *text)

@@ -48,6 +48,8 @@ EXPORTED ssize_t remotemap_write(const struct remotemap *handle,
 {
 	KEEP_ERRNO;
 
+	if (!handle->writable)
+		return -EACCES;
 	return transfer(handle, (void *)(uintptr_t)buffer, length, offset, true);
 }
 
