@@ -22,8 +22,8 @@ make module         build/KERNEL/remote_mapping.ko for the kernels in KERNELS
                     (the running kernel: make -C kernel)
 make lib cli examples test   what their folders hold
 make bench          measure it beside its peers: bench/results/
-make install        library, headers, command, man pages; PREFIX=$(PREFIX),
-                    DESTDIR=
+make install        library, headers, command, Python package, man pages;
+                    PREFIX=$(PREFIX), DESTDIR=
 make clean
 endef
 
@@ -35,6 +35,7 @@ LIBDIR ?= $(PREFIX)/lib
 BINDIR ?= $(PREFIX)/bin
 COMPLETIONDIR ?= $(PREFIX)/share/bash-completion/completions
 MANDIR ?= $(PREFIX)/share/man
+PYTHONDIR ?= $(PREFIX)/lib/python3/dist-packages
 
 CFLAGS ?= -O2 -g
 warnings := -Wall -Wextra -Werror
@@ -155,6 +156,16 @@ build/test/test_%: test/test_%.c $(test_shared) build/lib/libremotemap.a
 build/test/test_%: test/test_%.sh
 	@install -D -m 755 $< $@
 
+# ---- the Python package --------------------------------------------------------
+
+python_package := $(wildcard python/remotemap/*.py) python/remotemap/py.typed
+
+# Beside the tests, for the virtual machine
+test: $(patsubst %,build/test/%,$(python_package) $(wildcard python/tests/*.py))
+
+build/test/python/%: python/%
+	@install -D -m 644 $< $@
+
 # ---- the consistency checker -------------------------------------------------
 
 soak_objects := $(patsubst test/%.c,build/%.o,$(wildcard test/soak/*.c))
@@ -261,6 +272,7 @@ install: lib cli
 	install -D -m 755 -t $(DESTDIR)$(BINDIR) build/cli/remotemap
 	install -D -m 644 cli/completion.bash \
 		$(DESTDIR)$(COMPLETIONDIR)/remotemap
+	install -D -m 644 -t $(DESTDIR)$(PYTHONDIR)/remotemap $(python_package)
 	for page in man/*.[1-8]; do \
 		install -D -m 644 -t $(DESTDIR)$(MANDIR)/man$${page##*.} $$page || \
 			exit 1; \
