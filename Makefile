@@ -91,7 +91,7 @@ deps:
 
 cli: build/cli/remotemap
 
-cli_libraries := -ljansson -lyara
+cli_libraries := -ljansson -lm -lncursesw -ltinfo -lyara
 cli_objects := $(patsubst cli/%.c,build/cli-objects/%.o,$(wildcard cli/*.c))
 
 # Not beside it: what is in build/cli are programs.
