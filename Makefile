@@ -89,7 +89,7 @@ deps:
 
 # ---- the command ---------------------------------------------------------------
 
-cli: build/cli/remotemap
+cli: build/cli/remotemap build/cli/completion.bash
 
 cli_libraries := -ljansson -lm -lncursesw -ltinfo -lyara
 cli_objects := $(patsubst cli/%.c,build/cli-objects/%.o,$(wildcard cli/*.c))
@@ -104,6 +104,9 @@ build/cli/remotemap: $(cli_objects) build/lib/libremotemap.so
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(flags) $(LDFLAGS) -o $@ $(cli_objects) \
 		-Lbuild/lib -lremotemap $(cli_libraries)
+
+build/cli/completion.bash: cli/completion.bash
+	@install -D -m 644 $< $@
 
 # ---- library, examples, tests ------------------------------------------------
 
@@ -153,8 +156,12 @@ build/test/test_%: test/test_%.c $(test_shared) build/lib/libremotemap.a
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(flags) -isystem $(harness) $(LDFLAGS) \
 		-o $@ $< $(test_shared) build/lib/libremotemap.a
 
-build/test/test_%: test/test_%.sh
+# What shell tests read is beside them.
+build/test/test_%: test/test_%.sh build/test/tap.sh
 	@install -D -m 755 $< $@
+
+build/test/tap.sh: test/tap.sh
+	@install -D -m 644 $< $@
 
 # ---- the Python package --------------------------------------------------------
 

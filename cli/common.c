@@ -11,6 +11,7 @@
 
 #include "common.h"
 #include "progress.h"
+#include "signals.h"
 
 const char *command_name;
 
@@ -342,6 +343,9 @@ enum status output_finish(void)
 	errno = 0;
 	if (!fflush(stdout) && !before)
 		return STATUS_OK;
+	/* It is the signal that cut the write short. */
+	if (signals_caught())
+		return (enum status)signals_status();
 	if (before && !errno)
 		errno = EIO;
 	return fail(STATUS_IO, "standard output: %s%s", strerror(errno),
