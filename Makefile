@@ -157,10 +157,10 @@ build/test/test_%: test/test_%.c $(test_shared) build/lib/libremotemap.a
 		-o $@ $< $(test_shared) build/lib/libremotemap.a
 
 # What shell tests read is beside them.
-build/test/test_%: test/test_%.sh build/test/tap.sh
+build/test/test_%: test/test_%.sh build/test/tap.sh build/test/programs.sh
 	@install -D -m 755 $< $@
 
-build/test/tap.sh: test/tap.sh
+build/test/tap.sh build/test/programs.sh: build/%: %
 	@install -D -m 644 $< $@
 
 # ---- the Python package --------------------------------------------------------

@@ -8,59 +8,10 @@
 
 # shellcheck source=test/tap.sh
 . ./tap.sh
+# shellcheck source=test/programs.sh
+. ./programs.sh
 
-# $nobody COMMAND...: as a user who has nothing
-nobody=$work/nobody
-cat >"$nobody" <<'END'
-#!/bin/sh
-exec chroot --userspec=1000:1000 --groups= / "$@"
-END
-chmod +x "$nobody"
-
-# ---- programs to look into -------------------------------------------------------
-
-# A Python that answers: a line of it is executed. Its pages at $memory: 16 with
-# text, of which the fourth is not there.
-mkfifo "$work/ask" "$work/answer"
-cat >"$work/source.py" <<'END'
-import mmap, sys
-memory = mmap.mmap(-1, 64 * 1024 + 4096, flags=mmap.MAP_SHARED)
-for page in range(17):
-    memory[page * 4096:page * 4096 + 16] = b"page %-11d" % page
-for line in sys.stdin:
-    print(eval(line), flush=True)
-END
-exec 8<>"$work/ask" 9<>"$work/answer"
-background python3 "$work/source.py" <&8 >&9
-source=$!
-
-# ask EXPRESSION: what Python says to it
-ask() {
-	echo "$1" >&8
-	read -r answer <&9
-	echo "$answer"
-}
-ask 1 >"$work/ready"
-
-# region SIZE: where the shared memory of that many bytes begins
-region() {
-	remotemap info --json "$source" | python3 -c '
-import json, sys
-for region in json.load(sys.stdin)["regions"]:
-    if region["kind"] == "shmem" and region["size"] == int(sys.argv[1]):
-        print(region["start"])' "$1"
-}
-memory=$(region 69632)
-
-# at BYTES: an address in it
-at() {
-	printf '0x%x' $((memory + $1))
-}
-
-# mem PID ADDRESS PAGES: as /proc/PID/mem has it
-mem() {
-	dd if="/proc/$1/mem" bs=4096 skip=$(($2 / 4096)) count="$3" 2>/dev/null
-}
+source_start
 
 # ---- info ------------------------------------------------------------------------
 
@@ -464,13 +415,7 @@ who_may_not_is_told_why() {
 }
 
 yama_is_told_of() {
-	background "$nobody" sleep 1000
-	sleeper=$!
-	is_nobodys() {
-		[ "$(stat -c %u /proc/"$sleeper")" = 1000 ] &&
-			[ "$(cat /proc/"$sleeper"/comm)" = sleep ]
-	}
-	until_true is_nobodys
+	nobodys_start
 	scope=/proc/sys/kernel/yama/ptrace_scope
 	before=$(cat $scope)
 	echo 1 >$scope
@@ -497,13 +442,7 @@ yama_is_told_of() {
 a_device_that_is_closed_is_told_of() {
 	chmod 0600 /dev/mirror-proc
 	echo 0 >/proc/sys/kernel/yama/ptrace_scope
-	background "$nobody" sleep 1000
-	sleeper=$!
-	is_nobodys() {
-		[ "$(stat -c %u /proc/"$sleeper")" = 1000 ] &&
-			[ "$(cat /proc/"$sleeper"/comm)" = sleep ]
-	}
-	until_true is_nobodys
+	nobodys_start
 	run "$nobody" /t/cli/remotemap read "$sleeper" 0x1000 16
 	chmod 0666 /dev/mirror-proc
 	exited 3
