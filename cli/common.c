@@ -375,6 +375,11 @@ json_t *json_address(uint64_t address)
 	return json_string(text);
 }
 
+json_t *json_pid(pid_t pid)
+{
+	return pid > 0 ? json_integer(pid) : json_null();
+}
+
 json_t *json_text(const char *text)
 {
 	json_t *json = json_string(text);

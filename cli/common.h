@@ -97,6 +97,8 @@ enum status output_finish(void);
 int output_all(int fd, const void *bytes, size_t length);
 /* An address as "0x..." */
 json_t *json_address(uint64_t address);
+/* A process, or null if it cannot be seen from here (0) */
+json_t *json_pid(pid_t pid);
 /* Text that need not be UTF-8, as a file's name: then with ? for what is not */
 json_t *json_text(const char *text);
 /* One line a value (compact), or a page (indented); consumes value. */

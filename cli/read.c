@@ -294,8 +294,8 @@ static enum status print_all(struct read_command *command,
 	progress_end();
 	if (!status && command->form == FORM_JSON)
 		status = json_print(
-			json_pack("{s:i, s:o, s:I, s:O, s:O}", "pid",
-				  source->pid, "address", json_address(address),
+			json_pack("{s:o, s:o, s:I, s:O, s:O}", "pid",
+				  json_pid(source->pid), "address", json_address(address),
 				  "length", (json_int_t)length, "data",
 				  command->data, "holes", command->holes),
 			false);

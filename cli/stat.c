@@ -164,7 +164,7 @@ static void print_head(int columns, const char *end)
 	char line[256];
 
 	snprintf(line, sizeof(line),
-		 "%7s %-12s %7s %-12s %9s %9s %8s %8s  %-8s %6s %6s %7s %s",
+		 "%7s %-12s %7s %-12s %10s %9s %8s %7s  %-8s %6s %6s %7s %s",
 		 "VIEWER", "COMMAND", "SOURCE", "COMMAND", "MIRRORED", "PAGES",
 		 "FAULTS", "TAKEN", "HOLDS", "VIEWS", "HUGE", "RETRIES",
 		 "STATE");
@@ -180,17 +180,17 @@ static void print_viewer(const struct viewer *viewer, int columns,
 
 	if (viewer->counted && stat->pid > 0)
 		snprintf(source, sizeof(source), "%d", stat->pid);
-	n = snprintf(line, sizeof(line), "%7d %-12s %7s %-12s %9s ", viewer->pid,
+	n = snprintf(line, sizeof(line), "%7d %-12.12s %7s %-12.12s %10s ", viewer->pid,
 		     text_printable(viewer->command), source,
 		     text_printable(viewer->source_command),
 		     size_text(viewer->mirrored));
 	if (!viewer->counted)
 		snprintf(line + n, sizeof(line) - (size_t)n,
-			 "%9s %8s %8s  %-8s", "?", "?", "?",
+			 "%9s %8s %7s  %-8s", "?", "?", "?",
 			 holds_text(viewer));
 	else
 		snprintf(line + n, sizeof(line) - (size_t)n,
-			 "%9" PRIu64 " %8" PRIu64 " %8" PRIu64 "  %-8s %6" PRIu64
+			 "%9" PRIu64 " %8" PRIu64 " %7" PRIu64 "  %-8s %6" PRIu64
 			 " %6" PRIu64 " %7" PRIu64 " %s",
 			 stat->pages_mapped, stat->faults,
 			 stat->invalidations_hit, holds_text(viewer),
