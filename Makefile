@@ -22,8 +22,12 @@ make module         build/KERNEL/remote_mapping.ko for the kernels in KERNELS
                     (the running kernel: make -C kernel)
 make lib cli examples test   what their folders hold
 make bench          measure it beside its peers: bench/results/
-make install        library, headers, command, Python package, man pages;
+make deb            Debian packages, in build/deb
+make check-packages builds, installs, upgrades and removes them in a clean
+                    Debian, and runs what they install
+make install        library, headers, command, Python module, man pages;
                     PREFIX=$(PREFIX), DESTDIR=
+make uninstall      what that put there
 make clean
 endef
 
@@ -35,7 +39,10 @@ LIBDIR ?= $(PREFIX)/lib
 BINDIR ?= $(PREFIX)/bin
 COMPLETIONDIR ?= $(PREFIX)/share/bash-completion/completions
 MANDIR ?= $(PREFIX)/share/man
-PYTHONDIR ?= $(PREFIX)/lib/python3/dist-packages
+# Where Python looks: without Python there is no such place.
+PYTHONDIR ?= $(shell python3 -c 'import sys, sysconfig; \
+	path = sysconfig.get_path("purelib"); \
+	print(sys.argv[1] + path[path.index("/lib/python"):])' $(PREFIX) 2>/dev/null)
 
 CFLAGS ?= -O2 -g
 warnings := -Wall -Wextra -Werror
@@ -262,7 +269,24 @@ check check-static check-vm check-debug check-race: check%:
 	@MAKE='$(MAKE)' KERNELS='$(or $(KERNEL),$(KERNELS))' TEST='$(TEST)' \
 		scripts/check $(subst -,,$*)
 
+# ---- packages ----------------------------------------------------------------
+
+.PHONY: deb check-packages
+
+deb:
+	@scripts/deps deb
+	@scripts/deb
+
+check-packages:
+	@scripts/deps packages
+	@test/packages/run
+
 # ---- installation ------------------------------------------------------------
+
+.PHONY: uninstall
+
+# A name that the NAME section of a page has besides the page's is a link to it.
+page_names = sed -n '/^\.Sh NAME/,/^\.Nd/s/^\.Nm \([^ ,]*\).*/\1/p' $(1)
 
 install: lib cli
 	install -d $(addprefix $(DESTDIR),$(LIBDIR)/pkgconfig $(INCLUDEDIR)/linux)
@@ -279,11 +303,40 @@ install: lib cli
 	install -D -m 755 -t $(DESTDIR)$(BINDIR) build/cli/remotemap
 	install -D -m 644 cli/completion.bash \
 		$(DESTDIR)$(COMPLETIONDIR)/remotemap
-	install -D -m 644 -t $(DESTDIR)$(PYTHONDIR)/remotemap $(python_package)
-	for page in man/*.[1-8]; do \
-		install -D -m 644 -t $(DESTDIR)$(MANDIR)/man$${page##*.} $$page || \
-			exit 1; \
+	set -e; for page in man/*.[1-8]; do \
+		file=$${page##*/}; section=$${page##*.}; \
+		to=$(DESTDIR)$(MANDIR)/man$$section; \
+		install -D -m 644 -t $$to $$page; \
+		for name in $$($(call page_names,$$page)); do \
+			test $$name.$$section = $$file || \
+				ln -sf $$file $$to/$$name.$$section; \
+		done; \
 	done
+	to=$(PYTHONDIR); test -z "$$to" || \
+		install -D -m 644 -t $(DESTDIR)$$to/remotemap $(python_package)
+
+# What install would put there says what goes, and what Python made of it. Of the
+# folders those that are this project's, and empty.
+staged := build/uninstall
+
+uninstall:
+	@rm -rf $(staged)
+	@mkdir -p $(staged)
+	@$(MAKE) install DESTDIR=$(CURDIR)/$(staged) >$(staged).log || \
+		{ cat $(staged).log; exit 1; }
+	@cd $(staged) && find . -path '*/remotemap/*.py' -execdir mkdir -p __pycache__ \;
+	@cd $(staged) && find . -depth -printf '%y %P\n' | while read -r kind path; do \
+		path='$(DESTDIR)'/$$path; \
+		case $$kind$$path in \
+		d*/__pycache__) rm -rf "$$path" ;; \
+		d*/linux | d*/remotemap | d*/pkgconfig | d*/completions | d*/man?) \
+			test ! -d "$$path" || \
+				rmdir --ignore-fail-on-non-empty "$$path" ;; \
+		d*) ;; \
+		*) rm -f "$$path" ;; \
+		esac || exit 1; \
+	done
+	@rm -rf $(staged) $(staged).log
 
 clean:
 	rm -rf build
