@@ -180,6 +180,12 @@ test: $(patsubst %,build/test/%,$(python_package) $(wildcard python/tests/*.py))
 build/test/python/%: python/%
 	@install -D -m 644 $< $@
 
+# Its commands are a test.
+test: build/test/docs/tutorial.md
+
+build/test/docs/%: docs/%
+	@install -D -m 644 $< $@
+
 # ---- the consistency checker -------------------------------------------------
 
 soak_objects := $(patsubst test/%.c,build/%.o,$(wildcard test/soak/*.c))
