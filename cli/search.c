@@ -144,8 +144,8 @@ static error_t option(int key, char *arg, struct argp_state *state)
 	default:
 		return ARGP_ERR_UNKNOWN;
 	}
-	if (status)
-		exit(status); /* as argp does for what it finds itself */
+	if (!search->wrong)
+		search->wrong = status;
 	return 0;
 }
 
@@ -296,8 +296,10 @@ static enum status all_search(struct search *search)
 
 static enum status search_run(struct search *search)
 {
-	enum status status = search_check(search);
+	enum status status = search->wrong;
 
+	if (!status)
+		status = search_check(search);
 	if (!status && search->yara)
 		status = yara_ready(search->yara);
 	if (status)

@@ -23,6 +23,7 @@ struct search {
 	bool all;
 	uint64_t max;	  /* matches; 0: all */
 	uint64_t context; /* bytes before and after */
+	enum status wrong; /* the first of its words that cannot be used */
 	/* what is looked for */
 	struct pattern *patterns;
 	size_t pattern_count;

@@ -68,7 +68,7 @@ static void row_choose(struct screen *screen)
 		screen->row = value_size(type) ?: screen->watch->picture.length;
 		return;
 	}
-	screen->row = 4;
+	screen->row = 1;
 	while (screen->row < 32 &&
 	       columns_taken(2 * screen->row) <= (size_t)COLS)
 		screen->row *= 2;

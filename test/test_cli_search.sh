@@ -42,7 +42,7 @@ source=$!
 
 # ask EXPRESSION: what Python says to it
 ask() {
-	echo "$1" >&8
+	printf '%s\n' "$1" >&8
 	read -r answer <&9
 	echo "$answer"
 }

@@ -38,7 +38,7 @@ source_start() {
 
 # ask EXPRESSION: what Python says to it
 ask() {
-	echo "$1" >&8
+	printf '%s\n' "$1" >&8
 	read -r answer <&9
 	echo "$answer"
 }
@@ -106,7 +106,7 @@ values_of_each_type() {
 	typed f32 f 0.5 0.5
 	typed f64 d -1e300 '-1e\+300'
 	typed ptr Q 0x7f0012345678 0x7f0012345678
-	typed str 8s 'b"a\\xff\\0bcdef"' '"a\\xff"'
+	typed str 8s 'b"a\xff\0bcdef"' '"a\\xff"'
 }
 
 values_that_change() {
@@ -245,7 +245,7 @@ screen() {
 	tmux -S "$work/tmux" capture-pane -p "$@"
 }
 
-# shows PATTERN, shows_not PATTERN: some line of the screen, soon
+# shows PATTERN: some line of the screen, soon
 shows() {
 	until_true screen_has "$1" || {
 		screen
@@ -256,10 +256,6 @@ shows() {
 screen_has() {
 	screen >"$work/screen"
 	grep -Eq -- "$1" "$work/screen"
-}
-
-screen_has_not() {
-	not screen_has "$1" >/dev/null
 }
 
 shows_coloured() {
@@ -279,7 +275,7 @@ closes() {
 	until_true test -s "$work/after"
 	same "$1" "$(cat "$work/status")"
 	diff "$work/before" "$work/after"
-	screen_has '^left'
+	shows '^left'
 	tmux -S "$work/tmux" kill-server
 }
 
@@ -303,7 +299,7 @@ in_200_columns() {
 }
 
 in_few_columns() {
-	terminal 30 "$source" "$memory" 64 --interval 0.1
+	terminal 40 "$source" "$memory" 64 --interval 0.1
 	shows "^$(printf '%012x' "$memory")  72 6f 77 20  row\$"
 	keys q
 	closes 0
