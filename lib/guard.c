@@ -214,7 +214,7 @@ static bool guard_range(struct guard *guard, uintptr_t start, size_t length)
 	if (length > UINTPTR_MAX - start)
 		return false;
 	guard->start = start - skip;
-	guard->length = length ? length + skip : 0;
+	guard->length = length ? (length + skip + page - 1) & -page : 0;
 	return true;
 }
 

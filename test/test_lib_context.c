@@ -640,7 +640,8 @@ TEST_F(context, wait_sees_an_exec)
 	char *const arguments[] = { "sleep", "100", NULL };
 
 	self->handle = handle_open(self->pid, 0);
-	ASSERT_EQ(0, source_exec(self->source, "/bin/sleep", arguments));
+	ASSERT_EQ(0, source_exec(self->source, "/usr/lib/busybox/sleep",
+				 arguments));
 	EXPECT_EQ(1, CALL(remotemap_wait(self->handle, 10000)));
 	REFUSED(ESRCH, remotemap_pid(self->handle));
 }
