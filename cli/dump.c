@@ -327,10 +327,7 @@ static enum status memory_write(struct dump *dump,
 
 static enum status interrupted(void)
 {
-	if (!signals_caught())
-		return STATUS_OK;
-	return fail(signals_status(), "interrupted: %s",
-		    strsignal(signals_caught()));
+	return signals_caught() ? signals_status() : STATUS_OK;
 }
 
 /* A segment and the extents of it, from number *extent on */
