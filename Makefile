@@ -251,7 +251,7 @@ bench:
 	@bench/run $(KERNELS)
 	@bench/report bench/results
 
-benches: $(benches)
+benches: $(benches) build/cli/remotemap
 
 build/bench/%.o: bench/%.c Makefile
 	@mkdir -p $(@D)

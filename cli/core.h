@@ -16,9 +16,9 @@
 #define CORE_PAGE 4096UL
 
 struct core_segment {
-	uint64_t start;	 /* address */
+	uint64_t start; /* address */
 	uint64_t memory; /* size at the source; 0: not in the core after all */
-	uint64_t file;	 /* of that in the file, from start on */
+	uint64_t file; /* of that in the file, from start on */
 	uint64_t offset; /* in the file, once there is a layout */
 	uint32_t rights; /* PF_* */
 	uint32_t padding;
@@ -30,7 +30,7 @@ struct core {
 	unsigned char *notes;
 	size_t notes_size, notes_room;
 	uint64_t data; /* where the first segment's data begin */
-	uint64_t end;  /* the file's size */
+	uint64_t end; /* the file's size */
 };
 
 enum status core_add(struct core *core, const struct core_segment *segment);

@@ -51,7 +51,7 @@ struct dump {
 	uint64_t start, size;
 
 	uint64_t written; /* bytes of data */
-	uint64_t lost;	  /* bytes that went away before they were written */
+	uint64_t lost; /* bytes that went away before they were written */
 	bool partial;
 	double seconds;
 };
@@ -112,9 +112,10 @@ static error_t option_take(int key, char *arg, struct argp_state *state)
 		return 0;
 	case KEY_FILTER:
 		if (!number_parse(arg, &number) || number > 0x1ff)
-			argp_error(state,
-				   "--filter is a mask of up to 0x1ff, not '%s'",
-				   arg);
+			argp_error(
+				state,
+				"--filter is a mask of up to 0x1ff, not '%s'",
+				arg);
 		dump->plan.options.filter = number;
 		dump->filtered = true;
 		return 0;
@@ -161,8 +162,7 @@ static enum status source_views(struct dump *dump)
 		error = remotemap_add(dump->plan.handle, 0, 0, space, flags);
 	if (!error)
 		error = remotemap_add(dump->plan.handle, PLAN_RESIDENT, 0,
-				      space,
-				      flags | PIDFD_MEM_MAP_RESIDENT);
+				      space, flags | PIDFD_MEM_MAP_RESIDENT);
 	return error ? fail_open(dump->plan.pid, error) : STATUS_OK;
 }
 
@@ -415,9 +415,8 @@ static void core_cut(struct dump *dump, size_t segment)
 		complain("%s: its headers say more than is there: %s",
 			 dump->output.name, strerror(-error));
 	else
-		complain("%s has %s of %s, and says so",
-			 dump->output.name, size_text(dump->written),
-			 size_text(dump->plan.data));
+		complain("%s has %s of %s, and says so", dump->output.name,
+			 size_text(dump->written), size_text(dump->plan.data));
 }
 
 /* Nothing is in the file that anybody could use. */
@@ -479,14 +478,13 @@ static enum status summary_print(const struct dump *dump)
 	}
 	json = json_pack("{s:i, s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:f}",
 			 "pid", plan->pid, "file", dump->output.name,
-			 "complete", !dump->partial,
-			 "regions", (json_int_t)dump->region_count,
-			 "segments", (json_int_t)plan->core.count,
-			 "bytes", (json_int_t)dump->written,
-			 "holes", (json_int_t)plan->holes,
-			 "absent", (json_int_t)plan->absent,
-			 "lost", (json_int_t)dump->lost,
-			 "seconds", dump->seconds);
+			 "complete", !dump->partial, "regions",
+			 (json_int_t)dump->region_count, "segments",
+			 (json_int_t)plan->core.count, "bytes",
+			 (json_int_t)dump->written, "holes",
+			 (json_int_t)plan->holes, "absent",
+			 (json_int_t)plan->absent, "lost",
+			 (json_int_t)dump->lost, "seconds", dump->seconds);
 	return json_print(json, false);
 }
 
@@ -534,8 +532,9 @@ int command_dump(int argc, char **argv)
 	if (status)
 		return status;
 	if (dump.common.json && !strcmp(dump.file, "-"))
-		return fail(STATUS_USAGE,
-			    "--json and the core both go to standard output: leave one away");
+		return fail(
+			STATUS_USAGE,
+			"--json and the core both go to standard output: leave one away");
 	signals_catch();
 	signal(SIGXFSZ, SIG_IGN);
 	status = dump_run(&dump);

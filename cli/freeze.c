@@ -215,9 +215,10 @@ static enum status hold_wait(const struct hold *hold)
 		if (released(hold->channel, 10))
 			return STATUS_NOTHING;
 	}
-	return fail(STATUS_SYSTEM,
-		    "process %d does not stop: a thread of it waits where nothing wakes it; try without --freeze",
-		    hold->pid);
+	return fail(
+		STATUS_SYSTEM,
+		"process %d does not stop: a thread of it waits where nothing wakes it; try without --freeze",
+		hold->pid);
 }
 
 /* *held: it is to be let go later on, whatever is returned. */

@@ -13,7 +13,7 @@
 
 struct freeze {
 	pid_t keeper; /* the child; 0: nothing is held */
-	int channel;  /* to it */
+	int channel; /* to it */
 };
 
 /* Returns when all threads of the process, pidfd is its, are still. */

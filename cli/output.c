@@ -20,8 +20,9 @@ static enum status output_standard(struct output *output)
 	/* A file that > opened may have something in it, or be open for adding. */
 	output->stream = true;
 	if (isatty(output->fd))
-		return fail(STATUS_USAGE,
-			    "standard output is a terminal: a core is no text, send it to a pipe or a file");
+		return fail(
+			STATUS_USAGE,
+			"standard output is a terminal: a core is no text, send it to a pipe or a file");
 	if (fstat(output->fd, &status))
 		return output_fail(output, errno);
 	return STATUS_OK;
@@ -40,9 +41,10 @@ enum status output_open(struct output *output, const char *name, bool force)
 	output->made = output->fd >= 0;
 	if (output->fd < 0 && errno == EEXIST) {
 		if (!force)
-			return fail(STATUS_IO,
-				    "%s is there already: take another name, or --force to overwrite it",
-				    name);
+			return fail(
+				STATUS_IO,
+				"%s is there already: take another name, or --force to overwrite it",
+				name);
 		output->fd = open(name, how | O_TRUNC, 0600);
 	}
 	if (output->fd < 0 || fstat(output->fd, &status))
@@ -60,9 +62,10 @@ enum status output_fail(const struct output *output, int error)
 			    "%s: %s: make room, or take another file system",
 			    output->name, strerror(error));
 	case EFBIG:
-		return fail(STATUS_IO,
-			    "%s: %s: take another file system, or a higher ulimit -f",
-			    output->name, strerror(error));
+		return fail(
+			STATUS_IO,
+			"%s: %s: take another file system, or a higher ulimit -f",
+			output->name, strerror(error));
 	case EPIPE:
 		return fail(STATUS_IO, "%s: the reader has closed it",
 			    output->name);

@@ -14,9 +14,9 @@ struct output {
 	const char *name; /* "-": standard output */
 	int fd;
 	bool stream;
-	bool made;	   /* the file was not there before */
+	bool made; /* the file was not there before */
 	uint64_t position; /* everything before it is in the file */
-	uint64_t end;	   /* how far bytes have been written: the rest is a hole */
+	uint64_t end; /* how far bytes have been written: the rest is a hole */
 };
 
 enum status output_open(struct output *output, const char *name, bool force);

@@ -29,7 +29,7 @@
 
 struct plan_options {
 	unsigned int filter;
-	bool all;      /* all that can be read, whatever filter says */
+	bool all; /* all that can be read, whatever filter says */
 	bool resident; /* only what is in memory: the other view is not there */
 };
 
@@ -45,10 +45,10 @@ struct plan {
 	struct core core;
 	struct plan_extent *extent; /* in order */
 	size_t count, room;
-	uint64_t data;	 /* bytes, of all extents */
-	uint64_t holes;	 /* bytes that are zeros */
+	uint64_t data; /* bytes, of all extents */
+	uint64_t holes; /* bytes that are zeros */
 	uint64_t absent; /* bytes that are not in memory */
-	int pagemap;	 /* /proc/PID/pagemap, or -1 */
+	int pagemap; /* /proc/PID/pagemap, or -1 */
 };
 
 /* Segments and extents for these regions. plan: options, handle and pid are set. */
