@@ -44,7 +44,7 @@ like() {
 		count = split(pattern, part, any)
 		if (count == 1)
 			return pattern == text
-		if (index(text, part[1]) != 1)
+		if (part[1] != "" && index(text, part[1]) != 1)
 			return 0
 		text = substr(text, length(part[1]) + 1)
 		for (i = 2; i < count; i++) {
