@@ -26,7 +26,10 @@ turn into an exception: the interpreter dies. So:
   memory, or in a process whose death does no harm.
 
 There is no way to call a Python function with SIGBUS caught: leaving the
-interpreter by a jump would break it. remotemap_guard(3) is for C.
+interpreter by a jump would break it. remotemap_guard(3) is for C. The first copy()
+or find() installs a handler of SIGBUS, which passes on what is not its own. Who
+takes that signal afterwards, by faulthandler.enable() or signal.signal(), takes it
+from them, too: do that before.
 
 After os.fork() the child has no mirrors: touching one there is SIGSEGV.
 
@@ -577,10 +580,10 @@ class Remote:
         _handle, pointer = self._open()
         limit = None if timeout is None else time.monotonic() + timeout
         while True:
-            left = 1 << 30
+            left: float = 1 << 30
             if limit is not None:
-                left = min(left, math.ceil((limit - time.monotonic()) * 1000))
-            result = _lib.wait(pointer, max(left, 0))
+                left = min(left, (limit - time.monotonic()) * 1000)
+            result = _lib.wait(pointer, max(math.ceil(left), 0))
             # Interrupted: the interpreter runs the handlers of signals, which may
             # raise, before it comes here.
             if result not in (0, -errno.EINTR):

@@ -774,7 +774,7 @@ class End(Case):
         source = Source()
         with remotemap.open(source.pid) as remote:
             source.process.kill()
-            self.assertIs(True, remote.wait())
+            self.assertIs(True, remote.wait(float("inf")))
             self.assertIs(True, remote.wait(0))
             self.assertIs(True, remote.stat().ended)
         source.end()
