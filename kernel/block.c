@@ -334,6 +334,7 @@ struct places {
 /* The next places. The view after them stays, too, until its turn comes. */
 static bool __places_next(struct context *context, struct places *places)
 {
+	struct interval_tree_node *node;
 	struct view *view = places->next;
 	unsigned long from, to;
 	struct place *place;
@@ -342,13 +343,14 @@ static bool __places_next(struct context *context, struct places *places)
 	if (view && !--view->awaited && view->dead)
 		wake_up_all(&context->watch->wait);
 	for (places->nr = 0; view && places->nr < PLACES;
-	     view = __view_at(interval_tree_iter_next(
-		     &view->node, places->start, places->last))) {
+	     view = __view_at(node)) {
 		from = max(places->start, view->address) - view->address;
 		to = min(places->last, view->node.last) - view->address;
 		place = &places->at[places->nr++];
 		place->first = view->pgoff + (from >> PAGE_SHIFT);
 		place->last = view->pgoff + (to >> PAGE_SHIFT);
+		node = interval_tree_iter_next(&view->node, places->start,
+					       places->last);
 	}
 	places->next = view;
 	if (view)
@@ -360,12 +362,15 @@ static bool __places_next(struct context *context, struct places *places)
 static bool __places_first(struct context *context, struct places *places,
 			   unsigned long first, unsigned long last)
 {
+	struct interval_tree_node *node;
+
 	lockdep_assert_held(&context->watch->lock);
 	places->start = first << PAGE_SHIFT;
 	places->last = ((last + 1) << PAGE_SHIFT) - 1;
-	places->next = __view_at(interval_tree_iter_first(
-		&context->addresses, places->start, places->last));
-	return places->next;
+	node = interval_tree_iter_first(&context->addresses, places->start,
+					places->last);
+	places->next = __view_at(node);
+	return node;
 }
 
 /* Called with the lock, which is dropped meanwhile. The context stays. */

@@ -10,7 +10,7 @@
 
 #define VIEWS 100UL
 /* Where the views of one page are in the map file: beyond those of everything */
-#define OFFSET(n) (FAR + (n) * PAGE_SIZE)
+#define OFFSET(n) (FAR + (n)*PAGE_SIZE)
 #define FAR (1UL << 47)
 #define WHOLE (FAR - PAGE_SIZE)
 #define LARGE (16UL << 40)
@@ -49,7 +49,7 @@ FIXTURE_TEARDOWN(views)
 	source_end(self->source);
 }
 
-#define AT(n) (self->at + (n) * PAGE_SIZE)
+#define AT(n) (self->at + (n)*PAGE_SIZE)
 #define HITS() counter(self->map, "invalidations_hit")
 #define DISCARD()                                                        \
 	ASSERT_EQ(0, source_madvise(self->source, self->page, PAGE_SIZE, \
@@ -135,15 +135,14 @@ TEST_F_TIMEOUT(views, none_shows_what_is_over_while_others_come_and_go, 60)
 
 /* Everything, in mirrors of far more than the source has */
 static void large_begin(struct __test_metadata *_metadata,
-			FIXTURE_DATA(views) *self, char **large, size_t nr)
+			FIXTURE_DATA(views) * self, char **large, size_t nr)
 {
 	ASSERT_EQ(0, view_add(self->ctrl, 0, 0, WHOLE, 0));
 	for (size_t n = 0; n < nr; n++) {
 		large[n] = mmap(NULL, LARGE, PROT_READ, MAP_SHARED, self->map,
 				self->page & -LARGE);
 		ASSERT_NE(MAP_FAILED, large[n]);
-		ASSERT_SHOWS(pattern(SEED, 0),
-			     large[n] + self->page % LARGE);
+		ASSERT_SHOWS(pattern(SEED, 0), large[n] + self->page % LARGE);
 	}
 }
 
