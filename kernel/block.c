@@ -283,7 +283,7 @@ struct block *block_get(struct context *context, unsigned long address)
 /* How many blocks of one owner are zapped at once: 32 MiB. */
 #define STRETCH_BLOCKS 16
 
-/* Where more views meet, all mirrors are zapped: too much does no harm. */
+/* How many places are looked up with the lock held all the time. */
 #define PLACES 8
 
 /* [first, last] in pages of the map file. */
@@ -310,36 +310,67 @@ struct sweep {
 	bool hit;
 };
 
-/* Where the source's pages [first, last] are in the context's map file. */
-static unsigned int __context_places(struct context *context,
-				     unsigned long first, unsigned long last,
-				     struct place *places)
+static struct view *__view_at(struct interval_tree_node *node)
 {
-	unsigned long start = first << PAGE_SHIFT, from, to;
-	unsigned long end = ((last + 1) << PAGE_SHIFT) - 1;
+	return node ? container_of(node, struct view, node) : NULL;
+}
+
+/**
+ * struct places - where the source's pages are in a context's map file
+ * @start: the source's addresses
+ * @last: the last of them
+ * @next: the view whose turn is next, or NULL
+ * @nr: of @at
+ * @at: places of the views before that
+ */
+struct places {
+	unsigned long start;
+	unsigned long last;
+	struct view *next;
+	unsigned int nr;
+	struct place at[PLACES];
+};
+
+/* The next places. The view after them stays, too, until its turn comes. */
+static bool __places_next(struct context *context, struct places *places)
+{
 	struct interval_tree_node *node;
-	unsigned int nr = 0;
-	struct view *view;
-	struct place place;
+	struct view *view = places->next;
+	unsigned long from, to;
+	struct place *place;
 
 	lockdep_assert_held(&context->watch->lock);
-	for (node = interval_tree_iter_first(&context->addresses, start, end);
-	     node; node = interval_tree_iter_next(node, start, end)) {
-		view = container_of(node, struct view, node);
-		from = max(start, view->address) - view->address;
-		to = min(end, node->last) - view->address;
-		place.first = view->pgoff + (from >> PAGE_SHIFT);
-		place.last = view->pgoff + (to >> PAGE_SHIFT);
-		if (nr < PLACES) {
-			places[nr++] = place;
-			continue;
-		}
-		/* Not to look at each of very many under the lock. */
-		places[PLACES - 1].first = 0;
-		places[PLACES - 1].last = ULONG_MAX;
-		break;
+	if (view && !--view->awaited && view->dead)
+		wake_up_all(&context->watch->wait);
+	for (places->nr = 0; view && places->nr < PLACES;
+	     view = __view_at(node)) {
+		from = max(places->start, view->address) - view->address;
+		to = min(places->last, view->node.last) - view->address;
+		place = &places->at[places->nr++];
+		place->first = view->pgoff + (from >> PAGE_SHIFT);
+		place->last = view->pgoff + (to >> PAGE_SHIFT);
+		node = interval_tree_iter_next(&view->node, places->start,
+					       places->last);
 	}
-	return nr;
+	places->next = view;
+	if (view)
+		view->awaited++;
+	return places->nr;
+}
+
+/* Whether a view shows any of the source's pages [first, last] */
+static bool __places_first(struct context *context, struct places *places,
+			   unsigned long first, unsigned long last)
+{
+	struct interval_tree_node *node;
+
+	lockdep_assert_held(&context->watch->lock);
+	places->start = first << PAGE_SHIFT;
+	places->last = ((last + 1) << PAGE_SHIFT) - 1;
+	node = interval_tree_iter_first(&context->addresses, places->start,
+					places->last);
+	places->next = __view_at(node);
+	return node;
 }
 
 /* Called with the lock, which is dropped meanwhile. The context stays. */
@@ -364,16 +395,17 @@ static void __context_let_go(struct context *context)
  * of them may be forgotten: so may those of a view that was removed, and must
  * not outlive what was mapped here, for a mirror may come next, and its pages are
  * never noted.
+ *
+ * A view that is added meanwhile has none of these pages: they are invalid.
  */
 static bool __context_zap(struct context *context, unsigned long first,
 			  unsigned long last, struct sweep *sweep)
 	__must_hold(&context->watch->lock)
 {
-	struct place places[PLACES];
-	unsigned int i, nr;
+	struct places places;
+	unsigned int i;
 
-	nr = __context_places(context, first, last, places);
-	if (!nr)
+	if (!__places_first(context, &places, first, last))
 		return true;
 	sweep->hit = true;
 	if (sweep->look_only)
@@ -383,10 +415,14 @@ static bool __context_zap(struct context *context, unsigned long first,
 		context->hit = sweep->heard;
 		context->counters.invalidations_hit++;
 	}
-	__context_keep(context);
-	for (i = 0; i < nr; i++)
-		mirrors_invalidate(context, places[i].first, places[i].last);
-	__context_let_go(context);
+	places.next->awaited++;
+	while (__places_next(context, &places)) {
+		__context_keep(context);
+		for (i = 0; i < places.nr; i++)
+			mirrors_invalidate(context, places.at[i].first,
+					   places.at[i].last);
+		__context_let_go(context);
+	}
 	return true;
 }
 

@@ -577,7 +577,8 @@ void context_show(struct context *context, struct seq_file *m)
 		   counters.invalidations_hit);
 	seq_printf(m, "retries:\t%llu\n", counters.retries);
 	mt_for_each(&context->views, view, index, ULONG_MAX) {
-		view_show(view, m);
+		if (!view->dead)
+			view_show(view, m);
 		/* Then it is called again with more room. */
 		if (seq_has_overflowed(m) || fatal_signal_pending(current))
 			break;

@@ -225,7 +225,10 @@ struct context {
  * @flags: PIDFD_MEM_MAP_*; constant
  * @refs: the tree has one, each fault under way has one
  * @rcu: for those who found it in the tree a moment ago
- * @dead: it was removed: nothing may enter a mirror any more; watch->lock
+ * @dead: nothing may enter a mirror any more: it is removed, or will be, or could
+ *        not be taken out of the tree for want of memory; watch->lock
+ * @awaited: so many invalidations go on from it: it stays in
+ *           context->addresses; watch->lock
  */
 struct view {
 	struct context *context;
@@ -237,6 +240,7 @@ struct view {
 	refcount_t refs;
 	struct rcu_head rcu;
 	bool dead;
+	unsigned int awaited;
 };
 
 struct viewer;

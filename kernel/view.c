@@ -3,8 +3,8 @@
  * Views: which range of the map file stands for which range of the source.
  *
  * Invariant: a view is in context->views, where faults find it, and in
- * context->addresses, where invalidations find it, or in neither. Once it is out of
- * them, and its mirrors are zapped, nothing enters a mirror through it.
+ * context->addresses, where invalidations find it, or in neither. Once it is dead,
+ * and its mirrors are zapped, nothing enters a mirror through it.
  */
 #include <linux/lockdep.h>
 #include <linux/overflow.h>
@@ -15,6 +15,13 @@
 
 /* ---- finding --------------------------------------------------------------- */
 
+/* One that is being removed is none, though it may still be found. */
+static bool view_hold(struct view *view)
+{
+	return view && !READ_ONCE(view->dead) &&
+	       refcount_inc_not_zero(&view->refs);
+}
+
 /* The view that backs this page of the map file, with a reference. */
 struct view *view_get(struct context *context, pgoff_t pgoff)
 {
@@ -23,7 +30,7 @@ struct view *view_get(struct context *context, pgoff_t pgoff)
 	/* Pairs with kfree_rcu() in view_put(). */
 	rcu_read_lock();
 	view = mtree_load(&context->views, pgoff);
-	if (view && !refcount_inc_not_zero(&view->refs))
+	if (!view_hold(view))
 		view = NULL;
 	rcu_read_unlock();
 	return view;
@@ -39,8 +46,17 @@ void view_put(struct view *view)
 bool views_touch(struct context *context, pgoff_t first, pgoff_t last)
 {
 	unsigned long index = first;
+	struct view *view;
+	bool touch = false;
 
-	return mt_find(&context->views, &index, last);
+	rcu_read_lock();
+	mt_for_each(&context->views, view, index, last) {
+		touch = !READ_ONCE(view->dead);
+		if (touch)
+			break;
+	}
+	rcu_read_unlock();
+	return touch;
 }
 
 /* The first view that ends after this page of the map file, or NULL. */
@@ -52,7 +68,7 @@ struct view *view_next(struct context *context, pgoff_t pgoff)
 	rcu_read_lock();
 	do {
 		view = mas_find(&mas, ULONG_MAX);
-	} while (view && !refcount_inc_not_zero(&view->refs));
+	} while (view && !view_hold(view));
 	rcu_read_unlock();
 	return view;
 }
@@ -172,24 +188,41 @@ int view_add(struct context *context, const struct pidfd_mem_map *range)
 }
 
 /*
- * The view is out of context->views. A fault that found it before either let
- * its page enter before @dead was set, and the zap takes it, or sees @dead.
- * Until the zap is done invalidations must find the view: its pages are still
- * in mirrors.
+ * From here on it shows nothing. A fault that found it before either let its page
+ * enter before @dead was set, and the zap takes it, or sees @dead.
  */
 static void __view_kill(struct view *view)
+{
+	struct watch *watch = view->context->watch;
+
+	lockdep_assert_held(&view->context->mutex);
+	if (!view->dead)
+		view->context->nr_views--;
+	spin_lock(&watch->lock);
+	WRITE_ONCE(view->dead, true);
+	spin_unlock(&watch->lock);
+	mirrors_zap(view->context, view->pgoff,
+		    view->pgoff + view->nr_pages - 1);
+}
+
+/*
+ * It is dead and out of context->views. Until the zap was done invalidations had
+ * to find it: its pages were still in mirrors. One that is at it now goes on from
+ * it (block.c).
+ */
+static void __view_bury(struct view *view)
 {
 	struct context *context = view->context;
 	struct watch *watch = context->watch;
 	bool shared;
 
 	lockdep_assert_held(&context->mutex);
-
 	spin_lock(&watch->lock);
-	view->dead = true;
-	spin_unlock(&watch->lock);
-	mirrors_zap(context, view->pgoff, view->pgoff + view->nr_pages - 1);
-	spin_lock(&watch->lock);
+	while (view->awaited) {
+		spin_unlock(&watch->lock);
+		wait_event(watch->wait, !READ_ONCE(view->awaited));
+		spin_lock(&watch->lock);
+	}
 	interval_tree_remove(&view->node, &context->addresses);
 	shared = interval_tree_iter_first(&context->addresses, view->node.start,
 					  view->node.last);
@@ -200,6 +233,11 @@ static void __view_kill(struct view *view)
 			      view->node.last >> PAGE_SHIFT);
 }
 
+/*
+ * To take it out of context->views takes memory, too. What it shows is gone before
+ * that: who could use up the memory cannot keep what is to be taken from him.
+ * (mtree_erase() does not tell if it failed.)
+ */
 static int __view_remove(struct context *context,
 			 const struct pidfd_mem_unmap *range)
 {
@@ -213,16 +251,15 @@ static int __view_remove(struct context *context,
 	if (!view || (u64)view->pgoff << PAGE_SHIFT != range->offset ||
 	    (u64)view->nr_pages << PAGE_SHIFT != range->size)
 		return -EINVAL;
-	/* To remove takes memory, too. mtree_erase() does not tell if it failed. */
+	__view_kill(view);
 	ret = mtree_store_range(&context->views, view->pgoff,
 				view->pgoff + view->nr_pages - 1, NULL,
 				GFP_KERNEL_ACCOUNT);
 	if (ret)
 		return ret;
-	context->nr_views--;
 	if (view_end(view) == i_size_read(&context->inode))
 		__views_size(context);
-	__view_kill(view);
+	__view_bury(view);
 	view_put(view);
 	return 0;
 }

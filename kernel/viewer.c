@@ -351,21 +351,30 @@ static void mirror_empty(struct mirror *mirror)
 	vma_zap(mirror->vma, mirror->addresses.start, mirror->addresses.last);
 }
 
-/* How many pages are taken out without a pause: 32 MiB. */
+/*
+ * How many pages are taken out without a pause: 32 MiB where others wait for it, for
+ * what is memory management to them; and without a lock.
+ */
 #define ZAP_PAGES 8192UL
+#define ZAP_PAGES_ALONE (PUD_SIZE / PAGE_SIZE)
+#define ZAP_PAGES_LOOSE 512UL
 
 /**
  * struct zap - which pages of the map file are to be taken out of mirrors
  * @context: whose
+ * @nr_pages: how many at once
  * @first: page of the part that is taken out now
  * @last: page of it
+ * @empty: there are no page tables for it in any mirror
  * @mapped: i_mmap_rwsem of the map file is held
  * @look_first: many mirrors are concerned, and few pages
  */
 struct zap {
 	struct context *context;
+	unsigned long nr_pages;
 	pgoff_t first;
 	pgoff_t last;
+	bool empty;
 	bool mapped;
 	bool look_first;
 };
@@ -383,10 +392,11 @@ static void mirror_flushed(struct mm_struct *mm, unsigned long start,
 	pmd_t *pmd;
 
 	for (; start < end; start = next) {
-		next = ALIGN(start + 1, PUD_SIZE);
+		next = ALIGN(start + 1, P4D_SIZE);
 		pud = pud_of(mm, start);
 		if (!pud)
 			continue;
+		next = ALIGN(start + 1, PUD_SIZE);
 		value = pudp_get(pud);
 		if (pud_none(value) || pud_leaf(value)) {
 			spin_unlock(pud_lock(mm, pud));
@@ -413,6 +423,10 @@ static void mirror_zap(struct mirror *mirror, const struct zap *zap)
 	start = mirror->addresses.start +
 		(first - mirror->pages.start) * PAGE_SIZE;
 	end = start + (last - first + 1) * PAGE_SIZE;
+	if (zap->empty) {
+		mirror_flushed(mm, start, end);
+		return;
+	}
 	if (zap->look_first && mirror_is_empty(mm, start, end))
 		return;
 	if (mirror_is_giant(mm, start))
@@ -515,11 +529,73 @@ static void aside_end(struct context *context)
 		wake_up_all(&context->aside_wait);
 }
 
+/* Little by little: who was in the way may be gone each time. */
 static void mirrors_zap_aside(struct mirror *mirror, struct zap *zap)
 {
+	pgoff_t last = min(zap->last, mirror->pages.last);
+	struct zap part = *zap;
+
 	aside_begin(zap->context);
-	mirror_zap_aside(mirror, zap);
+	part.first = max(zap->first, mirror->pages.start);
+	while (part.first <= last) {
+		part.last = last;
+		if (!part.mapped && !part.empty)
+			part.last = min(last, part.first + ZAP_PAGES_LOOSE - 1);
+		if (part.mapped)
+			mirror_zap(mirror, &part);
+		else
+			mirror_zap_aside(mirror, &part);
+		part.first = part.last + 1;
+	}
+	zap->mapped = part.mapped;
 	aside_end(zap->context);
+}
+
+/* Up to where there are no page tables; the address itself if there are. */
+static unsigned long tables_missing(struct mm_struct *mm, unsigned long address)
+{
+	pud_t *pud = pud_of(mm, address);
+
+	if (!pud)
+		return ALIGN(address + 1, P4D_SIZE);
+	if (pud_none(pudp_get(pud)))
+		return ALIGN(address + 1, PUD_SIZE);
+	return address;
+}
+
+/*
+ * Where mirrors are large and have little, it is not to take the time that it
+ * takes to go through all of them. Up to where, from zap->first on and to last,
+ * no mirror has page tables: at zap->last or beyond, or 0. Mirrors come in the
+ * order of their first pages.
+ */
+static pgoff_t __mirrors_empty(const struct zap *zap, pgoff_t last)
+{
+	struct interval_tree_node *node;
+	unsigned long address, end;
+	struct mirror *mirror;
+	pgoff_t first, until;
+
+	for (node = interval_tree_iter_first(&zap->context->mirrors, zap->first,
+					     last);
+	     node && node->start <= last;
+	     node = interval_tree_iter_next(node, zap->first, last)) {
+		if (node->start > zap->last) {
+			last = node->start - 1;
+			break;
+		}
+		mirror = container_of(node, struct mirror, pages);
+		first = max(zap->first, node->start);
+		address = mirror->addresses.start +
+			  (first - node->start) * PAGE_SIZE;
+		end = tables_missing(mirror->vma->vm_mm, address);
+		until = first + ((end - address) >> PAGE_SHIFT);
+		if (until <= node->last)
+			last = min(last, until - 1);
+		if (until == first || last < zap->last)
+			return 0;
+	}
+	return last;
 }
 
 /*
@@ -531,12 +607,17 @@ static pgoff_t __mirrors_zap_part(struct zap *zap, pgoff_t first, pgoff_t last)
 	struct context *context = zap->context;
 	struct interval_tree_node *node, *next;
 	struct mirror *mirror;
+	pgoff_t empty = 0;
 
 	node = interval_tree_iter_first(&context->mirrors, first, last);
 	if (!node)
 		return 0;
 	zap->first = max(first, node->start);
-	zap->last = min(last - zap->first, ZAP_PAGES - 1) + zap->first;
+	zap->last = min(last - zap->first, zap->nr_pages - 1) + zap->first;
+	if (zap->last != last)
+		empty = __mirrors_empty(zap, last);
+	zap->empty = empty;
+	zap->last = max(zap->last, empty);
 	/* Somebody has the page. Of many, most may not. */
 	next = interval_tree_iter_next(node, zap->first, zap->last);
 	zap->look_first = next && zap->last - zap->first < LOOK_PAGES;
@@ -562,7 +643,7 @@ static pgoff_t __mirrors_zap_part(struct zap *zap, pgoff_t first, pgoff_t last)
 void mirrors_invalidate(struct context *context, pgoff_t first, pgoff_t last)
 {
 	struct address_space *mapping = context->inode.i_mapping;
-	struct zap zap = { .context = context };
+	struct zap zap = { .context = context, .nr_pages = ZAP_PAGES };
 
 	do {
 		down_read(&context->mirrors_lock);
@@ -597,7 +678,11 @@ static void mirrors_lock_both(struct context *context)
 void mirrors_zap(struct context *context, pgoff_t first, pgoff_t last)
 {
 	struct address_space *mapping = context->inode.i_mapping;
-	struct zap zap = { .context = context, .mapped = true };
+	struct zap zap = {
+		.context = context,
+		.nr_pages = ZAP_PAGES_ALONE,
+		.mapped = true,
+	};
 
 	do {
 		mirrors_lock_both(context);

@@ -345,7 +345,8 @@ static struct watch *watch_new(struct mm_struct *mm)
 	INIT_WORK(&watch->free, watch_free);
 	refcount_set(&watch->refs, 1);
 	init_waitqueue_head(&watch->wait);
-	xa_init(&watch->blocks);
+	/* What GFP_KERNEL_ACCOUNT does not: nodes that are there at once. */
+	xa_init_flags(&watch->blocks, XA_FLAGS_ACCOUNT);
 	spin_lock_init(&watch->lock);
 	INIT_LIST_HEAD(&watch->contexts);
 	watch->first = ULONG_MAX;

@@ -484,6 +484,7 @@ static uint64_t group_slab(const char *folder)
 
 struct greed {
 	pid_t pid;
+	uint64_t memory;
 	int go[2]; /* the test says when */
 	int done[2]; /* and is told how many there are */
 	unsigned int number;
@@ -527,6 +528,35 @@ static int want_contexts(void *argument)
 		return NEVER_TRIED;
 	for (i = 0; i < greed->number; i++)
 		if (context_open(greed->pid, O_RDWR, 0, &ctrl, &map))
+			break;
+	return greed_report(greed, i);
+}
+
+/* What the module notes of a page, and the table where it is found, if no other page
+ * of these 128 MiB was ever mapped
+ */
+#define NOTE_STRIDE (128UL << 20)
+
+static int want_notes(void *arg)
+{
+	const struct greed *greed = arg;
+	unsigned int i;
+	uint64_t seen;
+	char *mirror;
+	int ctrl, map;
+	char byte;
+
+	if (context_open(greed->pid, O_RDWR, 0, &ctrl, &map) ||
+	    view_add(ctrl, greed->memory, 0, greed->number * NOTE_STRIDE, 0))
+		return NEVER_TRIED;
+	mirror = mmap(NULL, greed->number * NOTE_STRIDE, PROT_READ, MAP_SHARED,
+		      map, 0);
+	if (mirror == MAP_FAILED ||
+	    madvise(mirror, greed->number * NOTE_STRIDE, MADV_RANDOM) ||
+	    read(greed->go[0], &byte, 1) != 1)
+		return NEVER_TRIED;
+	for (i = 0; i < greed->number; i++)
+		if (touch_read(mirror + i * NOTE_STRIDE, &seen) || seen)
 			break;
 	return greed_report(greed, i);
 }
@@ -599,6 +629,21 @@ TEST_F_TIMEOUT(greedy, a_hundred_thousand_views_are_charged, 120)
 	/* A view is more than a hundred bytes. */
 	EXPECT_LT(greed.number * 100UL, charged);
 	TH_LOG("%lu bytes a view", charged / greed.number);
+}
+
+TEST_F_TIMEOUT(greedy, what_is_noted_of_mapped_pages_is_charged, 120)
+{
+	struct greed greed = { .pid = self->source->pid, .number = 4000 };
+	uint64_t charged;
+
+	greed.memory = source_mmap(self->source, 0, greed.number * NOTE_STRIDE,
+				   PROT_READ,
+				   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+				   -1, 0);
+	ASSERT_EQ(greed.number, be_greedy(&greed, want_notes, 0, &charged));
+	/* A note is 80 bytes, a node of the kernel's arrays 576. */
+	EXPECT_LT(greed.number * 600UL, charged);
+	TH_LOG("%lu bytes a page", charged / greed.number);
 }
 
 TEST_F_TIMEOUT(greedy, views_end_where_the_groups_memory_does, 120)

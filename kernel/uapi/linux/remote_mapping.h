@@ -124,6 +124,8 @@ struct pidfd_mem_map {
  *
  *  EINVAL  there is no such view
  *  EPERM   the context is locked
+ *  ENOMEM  the view shows nothing any more, but its range is not free yet: call
+ *          again
  */
 struct pidfd_mem_unmap {
 	__u64 offset;
