@@ -20,23 +20,23 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define CALL(...)                            \
-	({                                   \
-		long ret_;                   \
-		errno = 4711;                \
-		ret_ = (long)(__VA_ARGS__);  \
-		EXPECT_EQ(4711, errno)       \
-		TH_LOG("%s", #__VA_ARGS__);  \
-		ret_;                        \
+#define CALL(...)                           \
+	({                                  \
+		long ret_;                  \
+		errno = 4711;               \
+		ret_ = (long)(__VA_ARGS__); \
+		EXPECT_EQ(4711, errno)      \
+		TH_LOG("%s", #__VA_ARGS__); \
+		ret_;                       \
 	})
 
-#define REFUSED(error, ...)                              \
-	do {                                             \
-		int open_ = open_files();                \
-		EXPECT_EQ(-(error), CALL(__VA_ARGS__))   \
-		TH_LOG("%s", #__VA_ARGS__);              \
-		EXPECT_EQ(open_, open_files())           \
-		TH_LOG("%s", #__VA_ARGS__);              \
+#define REFUSED(error, ...)                            \
+	do {                                           \
+		int open_ = open_files();              \
+		EXPECT_EQ(-(error), CALL(__VA_ARGS__)) \
+		TH_LOG("%s", #__VA_ARGS__);            \
+		EXPECT_EQ(open_, open_files())         \
+		TH_LOG("%s", #__VA_ARGS__);            \
 	} while (0)
 
 static inline int open_files(void)
