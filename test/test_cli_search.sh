@@ -29,7 +29,7 @@ memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
 for at in range(page, size, page):
     memory[at - 5:at + 5] = b"a-needle!\0"
 memory.madvise(mmap.MADV_DONTDUMP, size // 2)
-memory[100:120] = "pass w\u00f6rd \U0001f600".encode("utf-16-le")
+memory[100:124] = "pass w\u00f6rd \U0001f600".encode("utf-16-le")
 memory[200:208] = bytes.fromhex("deadbeef01020304")
 memory[300:308] = bytes.fromhex("deadbeef01a20304")
 memory[400:408] = bytes.fromhex("deadbeef01a3ff04")
