@@ -89,7 +89,8 @@ static inline void exhaust_memory(void)
 
 	setrlimit(RLIMIT_AS, &limit);
 	for (size = 1UL << 20; size >= 8; size /= 2)
-		while (malloc(size)) /* NOLINT: that is what it is for */
+		/* cppcheck-suppress leakNoVarFunctionCall; that is what it is for */
+		while (malloc(size))
 			;
 }
 
