@@ -14,8 +14,9 @@ patience=${TEST_PATIENCE:-1}
 
 # ---- what tests are made of -----------------------------------------------------
 
+# Where standard output is a file, too
 note() {
-	echo "# $*"
+	echo "# $*" >&9
 }
 
 # A test ends with the first thing that is not so.
@@ -45,7 +46,7 @@ lines_said() {
 
 # until COMMAND...: soon. The limit is none that a working test comes near.
 until_so() {
-	turns=$((600 * patience))
+	turns=$((300 * patience))
 	until "$@" >/dev/null 2>&1; do
 		turns=$((turns - 1))
 		[ "$turns" -gt 0 ] || die "waited in vain: $*"
@@ -118,7 +119,7 @@ gdb_says() {
 	shift
 	gdb -nx -batch "$@" "$executable" "$core" >"$work/gdb" 2>&1
 	grep -qF -- "$text" "$work/gdb" || {
-		sed 's/^/# gdb: /' "$work/gdb"
+		sed 's/^/# gdb: /' "$work/gdb" >&9
 		die "gdb does not say '$text'"
 	}
 }
@@ -694,6 +695,7 @@ done
 
 # shellcheck disable=SC2086 # words
 set -- ${only:-$tests}
+exec 9>&1
 echo "TAP version 13"
 echo "1..$#"
 number=0 failed=0
