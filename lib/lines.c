@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * Reading what /proc says. Invariant: a file is read to its end, or to where the
- * reader has enough, or that is an error.
+ * Reading what /proc says. Invariant: a file is read to its end, or to where
+ * the reader has enough, or that is an error.
  */
 #include "internal.h"
 

@@ -49,8 +49,8 @@ static inline int open_files(void)
 }
 
 /*
- * In a child, so that the test keeps what the child gives up. An ASSERT_*() would
- * leave by the test's own exit: only EXPECT_*() there.
+ * In a child, so that the test keeps what the child gives up. An ASSERT_*()
+ * would leave by the test's own exit: only EXPECT_*() there.
  */
 #define IN_CHILD(...)                                             \
 	do {                                                      \
@@ -94,7 +94,7 @@ static inline void exhaust_memory(void)
 			;
 }
 
-/* ---- a source with a handle on it ---------------------------------------------- */
+/* ---- a source with a handle on it ---------------------------------------- */
 
 static inline struct remotemap *handle_open(pid_t pid, unsigned int flags)
 {

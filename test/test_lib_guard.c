@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * libremotemap: the guard. What is not there ends the function and nothing else, and
- * a SIGBUS that is for no guard does what it would have done without one.
+ * libremotemap: the guard. What is not there ends the function and nothing
+ * else, and a SIGBUS that is for no guard does what it would have done without
+ * one.
  *
  * The handler is the process's: tests that need another one do so in a child.
  */
@@ -25,8 +26,8 @@
 #define SIZE (PAGES * PAGE_SIZE)
 
 /*
- * Page n of the source has n + 1 in it, and n + 1 everywhere; the page self->hole is
- * not there.
+ * Page n of the source has n + 1 in it, and n + 1 everywhere; the page
+ * self->hole is not there.
  */
 FIXTURE(guard)
 {
@@ -79,7 +80,7 @@ static int store(void *argument)
 	return 0;
 }
 
-/* ---- what it does ---------------------------------------------------------------- */
+/* ---- what it does -------------------------------------------------------- */
 
 TEST_F(guard, gives_what_the_function_returned)
 {
@@ -150,7 +151,7 @@ TEST_F(guard, range_is_whole_pages)
 	EXPECT_EQ(self->hole + 128, where);
 }
 
-/* ---- nesting ---------------------------------------------------------------------- */
+/* ---- nesting ------------------------------------------------------------- */
 
 struct nest {
 	char *mirror;
@@ -203,7 +204,7 @@ TEST_F(guard, outer_one_ends_where_it_is_its_range)
 	EXPECT_EQ(-EFAULT, nest.inner);
 }
 
-/* ---- the thread's own affairs -------------------------------------------------------- */
+/* ---- the thread's own affairs -------------------------------------------- */
 
 static int block_more_and_load(void *argument)
 {
@@ -263,7 +264,7 @@ TEST_F(guard, alternate_signal_stack_stays)
 	expect_guards(_metadata, self->mirror, self->hole, (int)SS_AUTODISARM);
 }
 
-/* ---- threads ------------------------------------------------------------------------ */
+/* ---- threads ------------------------------------------------------------- */
 
 struct toucher {
 	pthread_t thread;
@@ -380,7 +381,7 @@ TEST(another_threads_fault_ends_the_process)
 					at + PAGE_SIZE, NULL, NULL));
 }
 
-/* ---- a SIGBUS that is not a guard's -------------------------------------------------- */
+/* ---- a SIGBUS that is not a guard's -------------------------------------- */
 
 TEST(fault_outside_ends_the_process_by_default)
 {
@@ -634,7 +635,7 @@ TEST(handler_is_installed_by_the_first_guard)
 	});
 }
 
-/* ---- copying ---------------------------------------------------------------------- */
+/* ---- copying ------------------------------------------------------------- */
 
 TEST_F(guard, copy_is_all_that_is_before_the_hole)
 {
@@ -684,7 +685,7 @@ TEST_F(guard, copy_of_much)
 	free(copy);
 }
 
-/* ---- finding ----------------------------------------------------------------------- */
+/* ---- finding ------------------------------------------------------------- */
 
 TEST_F(guard, find)
 {

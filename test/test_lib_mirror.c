@@ -46,7 +46,7 @@ static bool is_mapped(const void *at)
 	return msync((void *)((uintptr_t)at & -PAGE_SIZE), 1, MS_ASYNC) == 0;
 }
 
-/* ---- what it gives ------------------------------------------------------------- */
+/* ---- what it gives ------------------------------------------------------- */
 
 TEST_F(mapping, each_side_sees_what_the_other_writes)
 {
@@ -135,7 +135,7 @@ TEST_F(mapping, a_part_can_be_unmapped)
 	ASSERT_SHOWS(pattern(1, 2), mirror + 2 * PAGE_SIZE);
 }
 
-/* ---- how much a fault maps -------------------------------------------------------- */
+/* ---- how much a fault maps ----------------------------------------------- */
 
 static uint64_t mapped_by_a_touch(struct __test_metadata *_metadata,
 				  const struct remotemap *handle,
@@ -228,7 +228,7 @@ TEST_F(mapping, populating_much)
 	remotemap_close(handle);
 }
 
-/* ---- into a reserved range ---------------------------------------------------------- */
+/* ---- into a reserved range ----------------------------------------------- */
 
 TEST_F(mapping, reserved_range_is_mapped_into)
 {
@@ -286,7 +286,7 @@ TEST_F(mapping, bad_reserved_ranges)
 	EXPECT_EQ(SIGSEGV, touch_read(range, &(uint64_t){ 0 }));
 }
 
-/* ---- what is refused ---------------------------------------------------------------- */
+/* ---- what is refused ----------------------------------------------------- */
 
 TEST_F(mapping, bad_options)
 {

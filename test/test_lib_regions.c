@@ -99,7 +99,7 @@ static int file_make(const char *path)
 	return fd;
 }
 
-/* ---- what each says ---------------------------------------------------------------- */
+/* ---- what each says ------------------------------------------------------ */
 
 TEST_F(regions, are_those_of_proc_in_their_order)
 {
@@ -246,7 +246,7 @@ TEST_F(regions, files)
 	EXPECT_STREQ("/tmp/a file\\012with a newline (deleted)", ALL(at)->name);
 }
 
-/* ---- kinds -------------------------------------------------------------------------- */
+/* ---- kinds --------------------------------------------------------------- */
 
 static long heap_grow(void *argument)
 {
@@ -424,7 +424,7 @@ TEST(shown_is_what_a_mirror_shows)
 	program_end(pid);
 }
 
-/* ---- what is refused ------------------------------------------------------------------ */
+/* ---- what is refused ----------------------------------------------------- */
 
 TEST_F(regions, refusals)
 {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * libremotemap: any number of threads may make any calls at the same time, with the
- * same handle, while views come and go and the source changes its memory and ends.
+ * libremotemap: any number of threads may make any calls at the same time, with
+ * the same handle, while views come and go and the source changes its memory
+ * and ends.
  */
 #include "common.h"
 
@@ -47,7 +48,7 @@ static bool stopped(const struct worker *worker)
 	       __atomic_load_n(&worker->shared->stop, __ATOMIC_ACQUIRE);
 }
 
-/* ---- what each does -------------------------------------------------------------- */
+/* ---- what each does ------------------------------------------------------ */
 
 /* The first word of page n of the source is n, the rest does not matter. */
 static void copy_round(struct worker *worker, uint64_t *buffer)
@@ -154,7 +155,7 @@ static void *work(void *argument)
 	return NULL;
 }
 
-/* ---- the test --------------------------------------------------------------------- */
+/* ---- the test ------------------------------------------------------------ */
 
 static unsigned long least_rounds(struct worker *workers)
 {
