@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdarg.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -336,6 +337,14 @@ enum status fail_source(const char *what, int error)
 
 /* ---- output ---------------------------------------------------------------- */
 
+/* What an earlier write met is forgotten: does nobody read the pipe? */
+static bool output_closed(void)
+{
+	struct pollfd pipe = { .fd = STDOUT_FILENO };
+
+	return poll(&pipe, 1, 0) == 1 && (pipe.revents & POLLERR);
+}
+
 enum status output_finish(void)
 {
 	int before = ferror(stdout);
@@ -347,7 +356,7 @@ enum status output_finish(void)
 	if (signals_caught())
 		return (enum status)signals_status();
 	if (before && !errno)
-		errno = EIO;
+		errno = output_closed() ? EPIPE : EIO;
 	return fail(STATUS_IO, "standard output: %s%s", strerror(errno),
 		    errno == ENOSPC ? ": make room there" : "");
 }

@@ -220,7 +220,7 @@ cat >"$work/in-terminal" <<'END'
 work=$1
 shift
 stty -a >"$work/before"
-remotemap watch "$@" 2>"$work/complaint"
+sh -c 'echo $$ >"$0"; exec remotemap watch "$@"' "$work/pid" "$@" 2>"$work/complaint"
 echo $? >"$work/status"
 stty -a >"$work/after"
 echo left
@@ -372,6 +372,8 @@ a_new_size_is_followed() {
 	tmux -S "$work/tmux" resize-window -x 200 -y 30
 	shows '  row 0 {10}\.row 1 {10}\.$'
 	shows 'bytes 0-863 of 4096'
+	tmux -S "$work/tmux" resize-window -x 80 -y 24
+	shows 'bytes 0-335 of 4096'
 	keys q
 	closes 0
 }
@@ -409,7 +411,7 @@ signals_leave_the_terminal_as_it_was() {
 	for signal in INT:130 TERM:143 HUP:129 QUIT:131; do
 		terminal 80 "$source" "$memory" 64
 		shows ' live$'
-		kill -"${signal%:*}" "$(pidof remotemap)"
+		kill -"${signal%:*}" "$(cat "$work/pid")"
 		closes "${signal#*:}"
 	done
 }
