@@ -347,7 +347,8 @@ static bool output_closed(void)
 
 enum status output_finish(void)
 {
-	int before = ferror(stdout);
+	/* Of a write that failed before, and was told to nobody, this is left. */
+	int error = errno, before = ferror(stdout);
 
 	errno = 0;
 	if (!fflush(stdout) && !before)
@@ -356,7 +357,7 @@ enum status output_finish(void)
 	if (signals_caught())
 		return (enum status)signals_status();
 	if (before && !errno)
-		errno = output_closed() ? EPIPE : EIO;
+		errno = output_closed() ? EPIPE : error ? error : EIO;
 	return fail(STATUS_IO, "standard output: %s%s", strerror(errno),
 		    errno == ENOSPC ? ": make room there" : "");
 }
