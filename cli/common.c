@@ -345,6 +345,8 @@ static bool output_closed(void)
 	return poll(&pipe, 1, 0) == 1 && (pipe.revents & POLLERR);
 }
 
+static bool output_told;
+
 enum status output_finish(void)
 {
 	/* Of a write that failed before, and was told to nobody, this is left. */
@@ -353,6 +355,7 @@ enum status output_finish(void)
 	errno = 0;
 	if (!fflush(stdout) && !before)
 		return STATUS_OK;
+	output_told = true;
 	/* It is the signal that cut the write short. */
 	if (signals_caught())
 		return (enum status)signals_status();
@@ -360,6 +363,12 @@ enum status output_finish(void)
 		errno = output_closed() ? EPIPE : error ? error : EIO;
 	return fail(STATUS_IO, "standard output: %s%s", strerror(errno),
 		    errno == ENOSPC ? ": make room there" : "");
+}
+
+void output_exit(void)
+{
+	if (!output_told && output_finish())
+		_exit(STATUS_IO);
 }
 
 int output_all(int fd, const void *bytes, size_t length)

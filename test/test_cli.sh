@@ -453,7 +453,7 @@ a_device_that_is_closed_is_told_of() {
 full_disk_is_told() {
 	for words in "info $source" "info --json $source" "read $source $memory 4K" \
 		"read --raw $source $memory 64K" "read --json $source $memory 64K" \
-		stat "stat --json" help --version; do
+		stat "stat --json" help --version "help read" "read --usage"; do
 		status=0
 		# shellcheck disable=SC2086 # words
 		remotemap $words >/dev/full 2>"$err" || status=$?
