@@ -413,8 +413,9 @@ END
 held_up_dump() {
 	mkfifo "$work/pipe"
 	# Open it for both, or it would wait for a reader.
+	# A shell's background ignores SIGINT.
 	# shellcheck disable=SC2094
-	remotemap dump "$@" -o - 3<>"$work/pipe" >"$work/pipe" 2>"$work/said" &
+	env --default-signal=INT remotemap dump "$@" -o - 3<>"$work/pipe" >"$work/pipe" 2>"$work/said" &
 	dump=$!
 	started="$started $dump"
 }
@@ -556,7 +557,8 @@ halfway() {
 	while [ $tries -gt 0 ]; do
 		tries=$((tries - 1))
 		rm -f "$core"
-		remotemap dump "$source" -o "$core" 2>"$work/said" >"$work/text" &
+		env --default-signal=INT remotemap dump "$source" -o "$core" \
+			2>"$work/said" >"$work/text" &
 		dump=$!
 		started="$started $dump"
 		until [ "$(stat -c %s "$core" 2>/dev/null || echo 0)" -gt 5000000 ]; do

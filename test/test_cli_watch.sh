@@ -416,21 +416,21 @@ signals_leave_the_terminal_as_it_was() {
 	done
 }
 
-# A value that redis keeps: bytes of it are written where they are, once it has been
-# changed a first time. Copies in its buffers have no such head: length, room, type.
+# A value that redis keeps by itself, being so long, and so changes where it is.
+# Copies in its buffers have no such head: length, room, type.
 a_database_is_watched() {
 	background redis-server --port 0 --unixsocket "$work/redis" --save '' \
 		--daemonize no --logfile "$work/redis.log" --dir "$work"
 	redis=$!
 	until_true redis-cli -s "$work/redis" ping
-	redis-cli -s "$work/redis" set key "the-value-$((6 * 7))-is-here" >"$work/told"
-	redis-cli -s "$work/redis" setrange key 0 the >"$work/told"
-	value=$(remotemap search "$redis" --text the-value-42-is-here --writable --json |
+	text=the-value-42-is-longer-than-those-that-are-kept-in-its-object
+	redis-cli -s "$work/redis" set key "$text" >"$work/told"
+	value=$(remotemap search "$redis" --text "$text" --writable --json |
 		python3 -c '
 import json, sys
 for match in map(json.loads, sys.stdin):
     before, after = (bytes.fromhex(match[side]) for side in ("before", "after"))
-    if before[-3] == 20 and before[-1] == 1 and after[0] == 0:
+    if before[-3] == match["length"] and before[-1] == 1 and after[0] == 0:
         print(match["address"])')
 	terminal 80 "$redis" "$value" 64 --interval 0.1
 	shows 'the-value-42-is'

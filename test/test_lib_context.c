@@ -572,7 +572,8 @@ TEST_F(context, full_descriptor_table_is_EMFILE_to_the_others)
 
 	self->handle = handle_open(self->pid, 0);
 	ASSERT_EQ(0, getrlimit(RLIMIT_NOFILE, &limit));
-	limit.rlim_cur = 0;
+	limit.rlim_cur = dup(0);
+	ASSERT_EQ(0, close(limit.rlim_cur));
 	ASSERT_EQ(0, setrlimit(RLIMIT_NOFILE, &limit));
 	REFUSED(EMFILE,
 		remotemap_open_map(remotemap_map_fd(self->handle), &other));

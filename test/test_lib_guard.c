@@ -335,6 +335,7 @@ static int load_in_a_thread(void *argument)
 		int status_;                                       \
 		pid_t pid_ = fork();                               \
 		if (!pid_) {                                       \
+			prctl(PR_SET_PDEATHSIG, SIGKILL);          \
 			prctl(PR_SET_DUMPABLE, 0);                 \
 			__VA_ARGS__;                               \
 			_exit(99);                                 \
