@@ -499,7 +499,7 @@ a_signal_ends_it() {
 	# shellcheck disable=SC2086 # words
 	background remotemap search "$source" $words >"$out" 2>"$err"
 	search=$!
-	until_true grep -q mirror "/proc/$search/maps"
+	until_true grep -q remote_mapping "/proc/$search/maps"
 	kill -TERM "$search"
 	status=0
 	wait "$search" || status=$?
