@@ -136,7 +136,7 @@ static enum remotemap_kind kind_of_internal(const char *name)
 	if (!strcmp(name, "/secretmem") ||
 	    !strcmp(name, "/secretmem (deleted)"))
 		return REMOTEMAP_SECRET;
-	if (begins(name, "anon_inode:") || !strcmp(name, "/remote_mapping"))
+	if (begins(name, "anon_inode:") || begins(name, "/remote_mapping"))
 		return REMOTEMAP_DEVICE;
 	return REMOTEMAP_FILE;
 }

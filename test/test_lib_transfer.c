@@ -92,7 +92,7 @@ static void count(int signal)
 /* Much of it, while signals arrive all the time */
 TEST_F(transfer, signals_shorten_nothing)
 {
-	const size_t size = 64 * PMD_SIZE;
+	const size_t size = 8 * PMD_SIZE;
 	uint64_t memory = source_anon(self->source, size, 0);
 	struct sigaction action = { .sa_handler = count };
 	struct itimerval often = { { 0, 1000 }, { 0, 1000 } }, never = { 0 };
