@@ -400,15 +400,17 @@ TEST(kinds_have_names)
 TEST(shown_is_what_a_mirror_shows)
 {
 	pid_t pid = program_start("/bin/sh", (char *[]){ "sh", NULL });
-	struct remotemap *handle = handle_open(pid, REMOTEMAP_IDENTITY);
 	struct remotemap_region *regions;
+	struct remotemap *handle;
 	ssize_t i, count;
 	int shown = 0;
 	char byte;
 
-	WAIT_FOR(mapping_find(pid, "[heap]", &(uint64_t){ 0 }, &(uint64_t){ 0 },
+	/* Until it has become that program what is opened is soon over. */
+	WAIT_FOR(mapping_find(pid, "/bin/", &(uint64_t){ 0 }, &(uint64_t){ 0 },
+			      (char[5]){ 0 }) &&
+		 mapping_find(pid, "[heap]", &(uint64_t){ 0 }, &(uint64_t){ 0 },
 			      (char[5]){ 0 }));
-	remotemap_close(handle);
 	handle = handle_open(pid, REMOTEMAP_IDENTITY);
 	count = CALL(remotemap_regions(pid, &regions));
 	ASSERT_LT(5, count);
