@@ -225,7 +225,7 @@ write_asks_on_the_terminal() {
 
 # ---- programs of the distribution --------------------------------------------------
 
-# replace PID OLD NEW: wherever that text is in the program's writable memory
+# replace PID OLD NEW: wherever that text is in what the program has allocated
 replace() {
 	remotemap info --json "$1" >"$work/info"
 	python3 - "$@" "$work/info" <<-'END'
@@ -233,10 +233,10 @@ replace() {
 		pid, old, new, info = sys.argv[1:]
 		done = 0
 		for region in json.load(open(info))["regions"]:
-		    if not region["shown"] or "w" not in region["rights"]:
+		    if region["kind"] not in ("heap", "anonymous") or \
+		            not region["shown"] or not region["resident"]:
 		        continue
 		    start = int(region["start"], 16)
-		    # What a process has not touched, or no file is behind, is a hole.
 		    data = subprocess.run(["remotemap", "read", "--raw", pid,
 		        hex(start), str(region["size"])], capture_output=True).stdout
 		    for found in re.finditer(re.escape(old.encode()), data):
