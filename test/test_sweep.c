@@ -654,7 +654,8 @@ static long removal_run(SWEEP *s)
 	long ret = INJECT(s, numbered_all(s, 1, numbered_remove));
 	char byte;
 
-	if (ret < 0 && pread(s->mirror.map, &byte, 1, s->done * PAGE_SIZE) > 0)
+	if (ret == -ENOMEM &&
+	    pread(s->mirror.map, &byte, 1, s->done * PAGE_SIZE) > 0)
 		fatal("a view that is being removed shows something");
 	return ret;
 }
