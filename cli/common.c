@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdarg.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -336,20 +337,38 @@ enum status fail_source(const char *what, int error)
 
 /* ---- output ---------------------------------------------------------------- */
 
+/* What an earlier write met is forgotten: does nobody read the pipe? */
+static bool output_closed(void)
+{
+	struct pollfd pipe = { .fd = STDOUT_FILENO };
+
+	return poll(&pipe, 1, 0) == 1 && (pipe.revents & POLLERR);
+}
+
+static bool output_told;
+
 enum status output_finish(void)
 {
-	int before = ferror(stdout);
+	/* Of a write that failed before, and was told to nobody, this is left. */
+	int error = errno, before = ferror(stdout);
 
 	errno = 0;
 	if (!fflush(stdout) && !before)
 		return STATUS_OK;
+	output_told = true;
 	/* It is the signal that cut the write short. */
 	if (signals_caught())
 		return (enum status)signals_status();
 	if (before && !errno)
-		errno = EIO;
+		errno = output_closed() ? EPIPE : error ? error : EIO;
 	return fail(STATUS_IO, "standard output: %s%s", strerror(errno),
 		    errno == ENOSPC ? ": make room there" : "");
+}
+
+void output_exit(void)
+{
+	if (!output_told && output_finish())
+		_exit(STATUS_IO);
 }
 
 int output_all(int fd, const void *bytes, size_t length)

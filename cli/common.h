@@ -93,6 +93,8 @@ enum status fail_source(const char *what, int error);
 
 /* Standard output has all of it, or STATUS_IO, told. Call it at the end. */
 enum status output_finish(void);
+/* For atexit(): of what argp has printed, too */
+void output_exit(void);
 /* All of it, to a descriptor: -errno */
 int output_all(int fd, const void *bytes, size_t length);
 /* An address as "0x..." */

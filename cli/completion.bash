@@ -27,11 +27,20 @@ _remotemap_value() {
 	case $1 in
 	--color) mapfile -t COMPREPLY < <(compgen -W 'auto always never' -- "$2") ;;
 	--uid | -u) mapfile -t COMPREPLY < <(compgen -u -- "$2") ;;
-	--socket | -s | --output | -o | --yara | --rules)
+	--socket | -s | --output | -o | --yara | --bytes)
 		compopt -o filenames 2>/dev/null
 		mapfile -t COMPREPLY < <(compgen -f -- "$2")
 		;;
-	--view | -v | --map-fd | --interval | -i) COMPREPLY=() ;;
+	--type)
+		mapfile -t COMPREPLY < <(compgen -W \
+			'u8 u16 u32 u64 i8 i16 i32 i64 f32 f64 ptr str' -- "$2")
+		;;
+	--region)
+		mapfile -t COMPREPLY < <(compgen -W \
+			'anonymous file shmem hugetlb heap stack special' -- "$2")
+		;;
+	--view | -v | --map-fd | --interval | -i | --text | --wide | --hex | \
+		--range | --max | --context | --count) COMPREPLY=() ;;
 	*) return 1 ;;
 	esac
 }

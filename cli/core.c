@@ -291,6 +291,8 @@ void core_truncate(struct core *core, size_t at, uint64_t written)
 	core->segment[at].file = written;
 	core->segment[at].memory = written;
 	while (++at < core->count) {
+		/* Nothing points past the file's end. */
+		core->segment[at].offset = core->end;
 		if (!core->segment[at].file)
 			continue;
 		core->segment[at].file = 0;

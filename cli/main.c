@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <locale.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -99,6 +100,7 @@ int main(int argc, char **argv)
 
 	if (descriptors_fill())
 		return STATUS_SYSTEM;
+	atexit(output_exit);
 	setlocale(LC_CTYPE, "");
 	if (argc < 2) {
 		help_print(stderr);

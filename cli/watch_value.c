@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "watch.h"
@@ -80,6 +81,25 @@ static double float_value(const struct value_type *type, const uint8_t *bytes)
 	return (double)narrow;
 }
 
+/* With as few digits as tell it from all others */
+static void float_text(const struct value_type *type, const uint8_t *bytes,
+		       char *text, size_t size)
+{
+	double value = float_value(type, bytes);
+	int most = type->size == sizeof(float) ? 9 : 17;
+
+	for (int digits = most - 3; digits <= most; digits++) {
+		double again;
+
+		snprintf(text, size, "%.*g", digits, value);
+		again = strtod(text, NULL);
+		if (type->size == sizeof(float))
+			again = (double)(float)again;
+		if (!memcmp(&again, &value, sizeof(value)))
+			break;
+	}
+}
+
 /* Up to the first zero, in quotes */
 static void string_text(const uint8_t *bytes, size_t length, char *text,
 			size_t size)
@@ -110,8 +130,7 @@ const char *value_text(const struct value_type *type, const uint8_t *bytes,
 		snprintf(text, size, "%" PRIu64, unsigned_value(type, bytes));
 		break;
 	case FLOAT:
-		snprintf(text, size, "%.*g", type->size == 4 ? 9 : 17,
-			 float_value(type, bytes));
+		float_text(type, bytes, text, size);
 		break;
 	case POINTER:
 		snprintf(text, size, "0x%" PRIx64, unsigned_value(type, bytes));

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
  * Opening a source. Invariant: what proves that the caller may see it is a
- * /proc/PID/mem that the caller could open, and a context is never for less than
- * what was asked for.
+ * /proc/PID/mem that the caller could open, and a context is never for less
+ * than what was asked for.
  */
 #include "internal.h"
 
@@ -45,8 +45,8 @@ static int read_file(int fd, char *text, size_t size)
 }
 
 /*
- * The number of the pidfd's process in the pid namespace of /proc: where it will
- * be looked up. A thread may have a descriptor table of its own, so it is
+ * The number of the pidfd's process in the pid namespace of /proc: where it
+ * will be looked up. A thread may have a descriptor table of its own, so it is
  * thread-self that knows the caller's descriptors.
  */
 static int pidfd_pid(int pidfd)
@@ -186,7 +186,7 @@ EXPORTED int pidfd_mem(int pidfd, int *fds, unsigned int flags)
 	return -1;
 }
 
-/* ---- with a handle ------------------------------------------------------------- */
+/* ---- with a handle ------------------------------------------------------- */
 
 int options_read(void *to, size_t size, size_t first, const void *from)
 {
@@ -227,7 +227,7 @@ static int access_of(const struct remotemap_open_options *options)
 	return options->flags & REMOTEMAP_WRITE ? O_RDWR : O_RDONLY;
 }
 
-/* The size of all address spaces of x86-64 that the kernel may give to a process */
+/* The sizes of address space that a kernel of x86-64 gives to processes */
 static const uint64_t address_spaces[] = {
 	(1ULL << 56) - 4096, /* five levels of page tables */
 	(1ULL << 47) - 4096, /* four */
@@ -257,8 +257,8 @@ static int identity_add(int ctrl_fd, unsigned int flags)
 
 /*
  * mmap() first looks whether the range can be in the address space (ENOMEM) and
- * only then what kind of mapping it is to be; none at all is EINVAL. So nothing is
- * ever mapped.
+ * only then what kind of mapping it is to be; none at all is EINVAL. So nothing
+ * is ever mapped.
  */
 EXPORTED uint64_t remotemap_address_space(void)
 {
@@ -271,8 +271,8 @@ EXPORTED uint64_t remotemap_address_space(void)
 		if (address_spaces[i] > UINTPTR_MAX)
 			continue;
 		if (mmap(last, 4096, PROT_NONE,
-			 MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) ==
-			    MAP_FAILED &&
+			 MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1,
+			 0) == MAP_FAILED &&
 		    errno != ENOMEM)
 			break;
 	}
@@ -285,10 +285,9 @@ static int open_handle(int mem_fd, const struct remotemap_open_options *options,
 {
 	int fds[2], err;
 
-	err = open_context(mem_fd, access_of(options), fds,
-			   options->flags & REMOTEMAP_WRITE ?
-				   0 :
-				   PIDFD_MEM_OPEN_RDONLY);
+	err = open_context(
+		mem_fd, access_of(options), fds,
+		options->flags & REMOTEMAP_WRITE ? 0 : PIDFD_MEM_OPEN_RDONLY);
 	if (err)
 		return err;
 	if (options->flags & REMOTEMAP_IDENTITY)
@@ -344,7 +343,8 @@ EXPORTED int remotemap_open_pid(pid_t pid,
 		return -ESRCH;
 	snprintf(path, sizeof(path), "/proc/%d/mem", pid);
 	fd = open_file(path, access_of(&all));
-	return open_handle_of(fd == -ENOENT ? proc_missing() : fd, &all, handle);
+	return open_handle_of(fd == -ENOENT ? proc_missing() : fd, &all,
+			      handle);
 }
 
 EXPORTED int remotemap_open_pidfd(int pidfd,

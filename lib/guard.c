@@ -32,16 +32,17 @@ struct guard {
 static __thread struct guard *innermost
 	__attribute__((tls_model("initial-exec")));
 
-/* Who had SIGBUS before; constant once the handler is installed, but for .sa_flags
- * and .sa_handler of one with SA_RESETHAND
+/* Who had SIGBUS before; constant once the handler is installed, except for one
+ * with SA_RESETHAND
  */
 static struct sigaction before;
 
-/* ---- a signal that is not for a guard ---------------------------------------- */
+/* ---- a signal that is not for a guard ------------------------------------ */
 
 /*
- * Raised by an instruction, which cannot go on: nobody can ignore that. The kernel
- * also tells of memory that has failed and nobody has touched yet (BUS_MCEERR_AO).
+ * Raised by an instruction, which cannot go on: nobody can ignore that. The
+ * kernel also tells of memory that has failed and nobody has touched yet
+ * (BUS_MCEERR_AO).
  */
 static bool is_fault(const siginfo_t *info)
 {
@@ -49,8 +50,8 @@ static bool is_fault(const siginfo_t *info)
 }
 
 /*
- * End as without a handler: the same signal is delivered again, at the instruction
- * that raised it, where the handler's return goes on with its mask.
+ * End as without a handler: the same signal is delivered again, at the
+ * instruction that raised it, where the handler's return goes on with its mask.
  */
 static void end_by_default(const siginfo_t *info)
 {
@@ -97,7 +98,7 @@ static void pass_on(siginfo_t *info, void *context)
 	}
 }
 
-/* ---- the handler ------------------------------------------------------------- */
+/* ---- the handler --------------------------------------------------------- */
 
 static struct guard *guard_for(const siginfo_t *info)
 {
@@ -105,7 +106,8 @@ static struct guard *guard_for(const siginfo_t *info)
 
 	if (!is_fault(info))
 		return NULL;
-	while (guard && (uintptr_t)info->si_addr - guard->start >= guard->length)
+	while (guard &&
+	       (uintptr_t)info->si_addr - guard->start >= guard->length)
 		guard = guard->outer;
 	return guard;
 }
@@ -142,9 +144,9 @@ static void handler_install(void)
 		return;
 	}
 	/*
-	 * The mask in the handler is that of the code it interrupts: so is an earlier
-	 * handler's, with what it asks for. A signal that is ignored interrupts no
-	 * system call.
+	 * The mask in the handler is that of the code it interrupts: so is an
+	 * earlier handler's, with what it asks for. A signal that is ignored
+	 * interrupts no system call.
 	 */
 	action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;
 	if (before.sa_flags & SA_RESTART || before.sa_handler == SIG_IGN)
@@ -162,7 +164,7 @@ static int handler_ensure(void)
 	return install_error;
 }
 
-/* ---- guards ------------------------------------------------------------------ */
+/* ---- guards -------------------------------------------------------------- */
 
 /* A fault while its signal is blocked would end the process. */
 static void bus_unblock(sigset_t *mask)
@@ -204,8 +206,8 @@ static int guard_run(struct guard *guard, int (*function)(void *argument),
 }
 
 /*
- * All pages that the range touches: a vector load of its first byte may begin before
- * it. False if it wraps.
+ * All pages that the range touches: a vector load of its first byte may begin
+ * before it. False if it wraps.
  */
 static bool guard_range(struct guard *guard, uintptr_t start, size_t length)
 {

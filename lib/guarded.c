@@ -11,8 +11,8 @@
 #include <string.h>
 
 /*
- * memcpy() copies in any order: of a piece that was left half way nothing is known.
- * It is so large that the pieces cost nothing.
+ * memcpy() copies in any order: of a piece that was left half way nothing is
+ * known. It is so large that the pieces cost nothing.
  */
 #define PIECE (256UL << 10)
 
@@ -20,7 +20,7 @@ struct copy {
 	char *to;
 	const char *from;
 	size_t length;
-	size_t piece; /* power of two; pieces end where addresses are its multiples */
+	size_t piece; /* a power of two, at multiples of which pieces end */
 	size_t done;
 };
 
@@ -36,7 +36,7 @@ static int copy_pieces(void *argument)
 		if (now > left)
 			now = left;
 		memcpy(copy->to + done, copy->from + done, now);
-		/* It is copied before it is told, to whoever looks after a fault. */
+		/* It is copied before it is told, should the next one fault. */
 		atomic_signal_fence(memory_order_seq_cst);
 		copy->done = done + now;
 	}
@@ -98,7 +98,8 @@ EXPORTED int remotemap_guard_find(const void *mirror, size_t length,
 
 	if (!at)
 		return -EFAULT;
-	err = remotemap_guard(mirror, length, find_first, &find, &found, &absent);
+	err = remotemap_guard(mirror, length, find_first, &find, &found,
+			      &absent);
 	if (err == -EFAULT)
 		*at = absent;
 	if (err)

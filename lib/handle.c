@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <sys/vfs.h>
 
-/* The file system that all map files are on: REMOTE_MAPPING_MAGIC in the module */
+/* The file system of map files: REMOTE_MAPPING_MAGIC in the module */
 #define MAP_MAGIC 0x4d495252
 
 int handle_new(int ctrl_fd, int map_fd, struct remotemap **handle)
@@ -32,9 +32,9 @@ int handle_new(int ctrl_fd, int map_fd, struct remotemap **handle)
 }
 
 /*
- * Either it is a file of the module's own file system, where there is nothing else, or
- * it is the device, which REMOTE_PROC_MAP has made a map file: then it says more of
- * itself than an open device does.
+ * Either it is a file of the module's own file system, where there is nothing
+ * else, or it is the device, which REMOTE_PROC_MAP has made a map file: then it
+ * says more of itself than an open device does.
  */
 int map_check(int fd)
 {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * Mapping. Invariant: what was mapped and is not returned is unmapped; a reserved
- * range is changed only where and when the mirror appears in it.
+ * Mapping. Invariant: what was mapped and is not returned is unmapped; a
+ * reserved range is changed only where and when the mirror appears in it.
  */
 #include "internal.h"
 
@@ -13,8 +13,8 @@
 #define GIANT_SIZE (1UL << 30)
 
 /*
- * The first address from start on that agrees with like modulo 2 MiB; modulo 1 GiB
- * if it is as large and there is room for it so in length.
+ * The first address from start on that agrees with like modulo 2 MiB; modulo 1
+ * GiB if it is as large and there is room for it so in length.
  */
 static uintptr_t congruent(uintptr_t start, size_t length, size_t size,
 			   uintptr_t like)
@@ -75,14 +75,14 @@ EXPORTED void *pidfd_mem_mmap(void *reserved, size_t length, size_t size,
 	return MAP_FAILED;
 }
 
-/* ---- with a handle ------------------------------------------------------------- */
+/* ---- with a handle ------------------------------------------------------- */
 
 /* How many pages are touched by one call */
 #define BATCH 256
 
 /*
- * Touch pages without meeting a signal: a byte of each is written to a sink. Returns
- * how many were there before the first that was not.
+ * Touch pages without meeting a signal: a byte of each is written to a sink.
+ * Returns how many were there before the first that was not.
  */
 static size_t pages_touch(int sink, char *start, size_t pages)
 {
@@ -108,8 +108,9 @@ static size_t pages_touch(int sink, char *start, size_t pages)
 }
 
 /*
- * All data in [start, start + size), which shows the map file from offset on. As with
- * MAP_POPULATE in mmap(2), what cannot be done now will be when it is touched.
+ * All data in [start, start + size), which shows the map file from offset on.
+ * As with MAP_POPULATE in mmap(2), what cannot be done now will be when it is
+ * touched.
  */
 static void mirror_populate(int map_fd, char *start, size_t size, off_t offset)
 {
@@ -127,10 +128,9 @@ static void mirror_populate(int map_fd, char *start, size_t size, off_t offset)
 		if (hole < 0 || hole > end)
 			hole = end;
 		while (at < hole) {
-			at += (off_t)(page * pages_touch(sink,
-							 start + (at - offset),
-							 (size_t)(hole - at) /
-								 page));
+			at += (off_t)(page *
+				      pages_touch(sink, start + (at - offset),
+						  (size_t)(hole - at) / page));
 			/* What is data and was not there is passed over. */
 			at += (off_t)page;
 		}
@@ -160,7 +160,8 @@ static int mirror_prepare(int map_fd, char *start, size_t size, off_t offset,
 		if (err)
 			return err;
 		mirror_populate(map_fd, start, size, offset);
-	} else if (!(flags & (REMOTEMAP_MAP_SEQUENTIAL | REMOTEMAP_MAP_RANDOM))) {
+	} else if (!(flags &
+		     (REMOTEMAP_MAP_SEQUENTIAL | REMOTEMAP_MAP_RANDOM))) {
 		return 0;
 	}
 	return mirror_advise(start, size, flags);
@@ -175,8 +176,8 @@ static int map_options(struct remotemap_map_options *to,
 
 	if (err)
 		return err;
-	if (to->padding || to->flags & ~(REMOTEMAP_MAP_WRITE |
-					 REMOTEMAP_MAP_POPULATE | order))
+	if (to->padding ||
+	    to->flags & ~(REMOTEMAP_MAP_WRITE | REMOTEMAP_MAP_POPULATE | order))
 		return -EINVAL;
 	if ((to->flags & order) == order)
 		return -EINVAL;

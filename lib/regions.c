@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * The source's regions, from /proc/PID/smaps or maps. Invariant: the array and the
- * names are one allocation, so that free() is all there is to freeing them.
+ * The source's regions, from /proc/PID/smaps or maps. Invariant: the array and
+ * the names are one allocation, so that free() is all there is to freeing them.
  */
 #include "internal.h"
 
@@ -34,7 +34,7 @@ struct reader {
 	bool device;
 };
 
-/* ---- arrays that grow -------------------------------------------------------- */
+/* ---- arrays that grow ---------------------------------------------------- */
 
 static int region_new(struct reader *reader, struct remotemap_region **region)
 {
@@ -70,7 +70,7 @@ static int name_keep(struct reader *reader, const char *name, size_t length)
 	return 0;
 }
 
-/* ---- which file systems are memory ------------------------------------------- */
+/* ---- which file systems are memory --------------------------------------- */
 
 static int mount_line(void *context, const char *text)
 {
@@ -111,7 +111,7 @@ static enum backing backing_of(const struct reader *reader,
 	return DISK;
 }
 
-/* ---- what a region is ---------------------------------------------------------- */
+/* ---- what a region is ---------------------------------------------------- */
 
 static bool begins(const char *text, const char *with)
 {
@@ -125,7 +125,7 @@ static bool ends(const char *text, const char *with)
 	return length >= tail && !strcmp(text + length - tail, with);
 }
 
-/* Files that the kernel makes by itself are on devices without a major number. */
+/* Files of the kernel itself are on devices without a major number. */
 static enum remotemap_kind kind_of_internal(const char *name)
 {
 	if (begins(name, "/memfd:") || begins(name, "/SYSV") ||
@@ -133,9 +133,10 @@ static enum remotemap_kind kind_of_internal(const char *name)
 		return REMOTEMAP_SHMEM;
 	if (begins(name, "/anon_hugepage"))
 		return REMOTEMAP_HUGETLB;
-	if (!strcmp(name, "/secretmem") || !strcmp(name, "/secretmem (deleted)"))
+	if (!strcmp(name, "/secretmem") ||
+	    !strcmp(name, "/secretmem (deleted)"))
 		return REMOTEMAP_SECRET;
-	if (begins(name, "anon_inode:") || !strcmp(name, "/remote_mapping"))
+	if (begins(name, "anon_inode:") || begins(name, "/remote_mapping"))
 		return REMOTEMAP_DEVICE;
 	return REMOTEMAP_FILE;
 }
@@ -206,7 +207,7 @@ static void region_finish(struct reader *reader)
 	reader->device = false;
 }
 
-/* ---- lines ------------------------------------------------------------------------ */
+/* ---- lines --------------------------------------------------------------- */
 
 static unsigned int rights(const char *text)
 {
@@ -293,7 +294,7 @@ static int region_line(void *context, const char *text)
 	struct reader *reader = context;
 	struct remotemap_region *region;
 
-	/* A key begins with a capital, an address with a digit or a small letter. */
+	/* A key begins with a capital, an address does not. */
 	if (text[0] < 'A' || text[0] > 'Z')
 		return header_line(reader, text);
 	if (!reader->count)
@@ -306,7 +307,7 @@ static int region_line(void *context, const char *text)
 	return 1;
 }
 
-/* ---- all of them ------------------------------------------------------------------ */
+/* ---- all of them --------------------------------------------------------- */
 
 /* Regions and names into one allocation */
 static int reader_pack(struct reader *reader)

@@ -270,7 +270,8 @@ int remotemap_add(struct remotemap *handle, uint64_t offset, uint64_t address,
  * Return: 0, or
  *  EINVAL  there is no view of exactly that offset and size
  *  EPERM   the context is locked; or the handle has no ctrl file
- *  ENOMEM  out of memory
+ *  ENOMEM  the view shows nothing any more, but its range is not free yet: call
+ *          again
  */
 int remotemap_remove(struct remotemap *handle, uint64_t offset, uint64_t size);
 

@@ -39,9 +39,7 @@ EXPORTED int remotemap_send(int socket, const struct remotemap *handle)
 	return n < 0 ? -errno : 0;
 }
 
-/* The one descriptor in the message. All others are closed, and if there is more
- * than one, all.
- */
+/* The one descriptor in the message; if there are more, all are closed. */
 static int message_fd(struct msghdr *message)
 {
 	struct cmsghdr *header;

@@ -18,10 +18,10 @@ static ssize_t transfer(const struct remotemap *handle, void *buffer,
 	while (done < length && done <= INT64_MAX - offset) {
 		char *at = (char *)buffer + done;
 		off_t from = (off_t)(offset + done);
-		ssize_t n = write ? pwrite(handle->map_fd, at, length - done,
-					   from) :
-				    pread(handle->map_fd, at, length - done,
-					  from);
+		ssize_t n =
+			write ? pwrite(handle->map_fd, at, length - done,
+				       from) :
+				pread(handle->map_fd, at, length - done, from);
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -50,7 +50,8 @@ EXPORTED ssize_t remotemap_write(const struct remotemap *handle,
 
 	if (!handle->writable)
 		return -EACCES;
-	return transfer(handle, (void *)(uintptr_t)buffer, length, offset, true);
+	return transfer(handle, (void *)(uintptr_t)buffer, length, offset,
+			true);
 }
 
 static int64_t seek(const struct remotemap *handle, uint64_t offset, int whence)

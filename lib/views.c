@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * Views, and what the kernel says of a context. Invariant: a file is taken for a
- * context's only if it says all that one says (mirror-proc(4)).
+ * Views, and what the kernel says of a context. Invariant: a file is taken for
+ * a context's only if it says all that one says (mirror-proc(4)).
  */
 #include "internal.h"
 
@@ -12,7 +12,7 @@
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 
-/* ---- changing them ------------------------------------------------------------- */
+/* ---- changing them ------------------------------------------------------- */
 
 static int ctrl_call(const struct remotemap *handle, unsigned long call,
 		     void *argument)
@@ -50,7 +50,7 @@ EXPORTED int remotemap_lock(struct remotemap *handle)
 	return ctrl_call(handle, PIDFD_MEM_LOCK, NULL);
 }
 
-/* ---- fdinfo ---------------------------------------------------------------------- */
+/* ---- fdinfo -------------------------------------------------------------- */
 
 struct stat_reader {
 	struct remotemap_stat stat;
@@ -64,14 +64,22 @@ static int stat_line(void *context, const char *text)
 	unsigned long long value;
 	char key[32];
 	const char *const keys[] = {
-		"source", "ended", "locked", "views", "faults", "pages_mapped",
-		"huge_pages_mapped", "invalidations", "invalidations_hit",
+		"source",
+		"ended",
+		"locked",
+		"views",
+		"faults",
+		"pages_mapped",
+		"huge_pages_mapped",
+		"invalidations",
+		"invalidations_hit",
 		"retries",
 	};
 	uint64_t *const counters[] = {
-		&stat->views, &stat->faults, &stat->pages_mapped,
-		&stat->huge_pages_mapped, &stat->invalidations,
-		&stat->invalidations_hit, &stat->retries,
+		&stat->views,	      &stat->faults,
+		&stat->pages_mapped,  &stat->huge_pages_mapped,
+		&stat->invalidations, &stat->invalidations_hit,
+		&stat->retries,
 	};
 	unsigned int i;
 
@@ -108,8 +116,9 @@ int fdinfo_stat(const char *path, struct remotemap_stat *stat)
 	return 1;
 }
 
-/* As much of ours as the caller knows; what the caller knows beyond that is 0. */
-static int stat_give(struct remotemap_stat *to, const struct remotemap_stat *ours)
+/* As much of ours as the caller knows; what is beyond ours is 0. */
+static int stat_give(struct remotemap_stat *to,
+		     const struct remotemap_stat *ours)
 {
 	size_t size = to->size;
 
@@ -178,7 +187,7 @@ EXPORTED int remotemap_stat_fd(pid_t pid, int fd, struct remotemap_stat *stat)
 		       1;
 }
 
-/* ---- reading them ------------------------------------------------------------------ */
+/* ---- reading them -------------------------------------------------------- */
 
 struct view_reader {
 	struct remotemap_view *views;

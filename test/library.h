@@ -49,8 +49,8 @@ static inline int open_files(void)
 }
 
 /*
- * In a child, so that the test keeps what the child gives up. An ASSERT_*() would
- * leave by the test's own exit: only EXPECT_*() there.
+ * In a child, so that the test keeps what the child gives up. An ASSERT_*()
+ * would leave by the test's own exit: only EXPECT_*() there.
  */
 #define IN_CHILD(...)                                             \
 	do {                                                      \
@@ -89,11 +89,12 @@ static inline void exhaust_memory(void)
 
 	setrlimit(RLIMIT_AS, &limit);
 	for (size = 1UL << 20; size >= 8; size /= 2)
-		while (malloc(size)) /* NOLINT: that is what it is for */
+		/* cppcheck-suppress leakNoVarFunctionCall; that is what it is for */
+		while (malloc(size))
 			;
 }
 
-/* ---- a source with a handle on it ---------------------------------------------- */
+/* ---- a source with a handle on it ---------------------------------------- */
 
 static inline struct remotemap *handle_open(pid_t pid, unsigned int flags)
 {

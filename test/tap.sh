@@ -24,9 +24,10 @@ tap_end() {
 trap tap_end EXIT
 trap 'exit 143' TERM INT HUP
 
-# background COMMAND...: $! is it
+# background COMMAND...: $! is it. Its standard input is the caller's; else a shell
+# would make it /dev/null.
 background() {
-	"$@" &
+	{ "$@" <&5 5<&- & } 5<&0
 	echo $! >>"$work/pids"
 }
 

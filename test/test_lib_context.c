@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * libremotemap: opening a source in every way there is, and every way in which that
- * is refused.
+ * libremotemap: opening a source in every way there is, and every way in which
+ * that is refused.
  */
 #include "common.h"
 
@@ -47,7 +47,7 @@ FIXTURE_TEARDOWN(context)
 		.size = sizeof(struct remotemap_open_options), \
 		.flags = __VA_ARGS__ })
 
-/* ---- what it gives ------------------------------------------------------------- */
+/* ---- what it gives ------------------------------------------------------- */
 
 /* A context of its own with no view: one can be added, and it shows the page. */
 static void expect_context(struct __test_metadata *_metadata,
@@ -240,7 +240,7 @@ TEST_F(context, identity_view_has_everything)
 	self->handle = NULL;
 }
 
-/* ---- a 32-bit source --------------------------------------------------------------- */
+/* ---- a 32-bit source ----------------------------------------------------- */
 
 /* A program that waits for ever: pause() by int 0x80, and again */
 static const unsigned char waits[] = {
@@ -323,7 +323,7 @@ TEST(identity_view_of_a_32_bit_source)
 	expect_32(_metadata, PER_LINUX | ADDR_LIMIT_3GB, 0xc0000000);
 }
 
-/* ---- options ----------------------------------------------------------------------- */
+/* ---- options ------------------------------------------------------------- */
 
 /* All ways of opening take the same options. */
 static void refused_options(struct __test_metadata *_metadata, pid_t pid,
@@ -389,7 +389,7 @@ TEST_F(context, no_result_is_EFAULT)
 	REFUSED(EFAULT, remotemap_open_map(0, NULL));
 }
 
-/* ---- what it refuses ---------------------------------------------------------------- */
+/* ---- what it refuses ----------------------------------------------------- */
 
 TEST_F(context, what_is_no_process_is_ESRCH)
 {
@@ -572,7 +572,8 @@ TEST_F(context, full_descriptor_table_is_EMFILE_to_the_others)
 
 	self->handle = handle_open(self->pid, 0);
 	ASSERT_EQ(0, getrlimit(RLIMIT_NOFILE, &limit));
-	limit.rlim_cur = 0;
+	limit.rlim_cur = dup(0);
+	ASSERT_EQ(0, close(limit.rlim_cur));
 	ASSERT_EQ(0, setrlimit(RLIMIT_NOFILE, &limit));
 	REFUSED(EMFILE,
 		remotemap_open_map(remotemap_map_fd(self->handle), &other));
@@ -609,7 +610,7 @@ TEST_F(context, no_memory_is_ENOMEM)
 	});
 }
 
-/* ---- the end ------------------------------------------------------------------------ */
+/* ---- the end ------------------------------------------------------------- */
 
 TEST_F(context, close_leaves_nothing_open)
 {

@@ -46,7 +46,7 @@ static bool is_mapped(const void *at)
 	return msync((void *)((uintptr_t)at & -PAGE_SIZE), 1, MS_ASYNC) == 0;
 }
 
-/* ---- what it gives ------------------------------------------------------------- */
+/* ---- what it gives ------------------------------------------------------- */
 
 TEST_F(mapping, each_side_sees_what_the_other_writes)
 {
@@ -135,31 +135,39 @@ TEST_F(mapping, a_part_can_be_unmapped)
 	ASSERT_SHOWS(pattern(1, 2), mirror + 2 * PAGE_SIZE);
 }
 
-/* ---- how much a fault maps -------------------------------------------------------- */
+/* ---- how much a fault maps ----------------------------------------------- */
 
 static uint64_t mapped_by_a_touch(struct __test_metadata *_metadata,
 				  const struct remotemap *handle,
 				  unsigned int flags, uint64_t value)
 {
 	uint64_t before = handle_stat(handle).pages_mapped, after;
-	char *mirror = handle_map(handle, 0, SIZE, flags);
+	char *mirror = handle_map(handle, 0, 2 * PMD_SIZE, flags);
 
 	EXPECT_EQ(before, handle_stat(handle).pages_mapped);
-	EXPECT_EQ(value, *(volatile uint64_t *)mirror);
+	EXPECT_EQ(value, *(volatile uint64_t *)(mirror + PMD_SIZE));
 	after = handle_stat(handle).pages_mapped;
-	remotemap_unmap(mirror, SIZE);
+	remotemap_unmap(mirror, 2 * PMD_SIZE);
 	return after - before;
 }
 
 TEST_F(mapping, advice_decides_how_much_a_fault_maps)
 {
-	uint64_t value = pattern(1, 0);
+	uint64_t memory = source_anon_aligned(self->source, 2 * PMD_SIZE);
+	uint64_t value = pattern(5, 512), some, many;
+	struct remotemap *handle;
 
-	EXPECT_EQ(1, mapped_by_a_touch(_metadata, self->handle,
-				       REMOTEMAP_MAP_RANDOM, value));
-	EXPECT_EQ(16, mapped_by_a_touch(_metadata, self->handle, 0, value));
-	EXPECT_LT(16, mapped_by_a_touch(_metadata, self->handle,
-					REMOTEMAP_MAP_SEQUENTIAL, value));
+	source_madvise(self->source, memory, 2 * PMD_SIZE, MADV_NOHUGEPAGE);
+	source_fill(self->source, memory, 2 * PMD_SIZE, 5);
+	handle = handle_of(self->pid, memory, 2 * PMD_SIZE, 0, 0);
+	EXPECT_EQ(1, mapped_by_a_touch(_metadata, handle, REMOTEMAP_MAP_RANDOM,
+				       value));
+	some = mapped_by_a_touch(_metadata, handle, 0, value);
+	EXPECT_LT(1, some);
+	many = mapped_by_a_touch(_metadata, handle, REMOTEMAP_MAP_SEQUENTIAL,
+				 value);
+	EXPECT_LT(some, many);
+	remotemap_close(handle);
 }
 
 TEST_F(mapping, populated_mirror_does_not_fault)
@@ -228,7 +236,7 @@ TEST_F(mapping, populating_much)
 	remotemap_close(handle);
 }
 
-/* ---- into a reserved range ---------------------------------------------------------- */
+/* ---- into a reserved range ----------------------------------------------- */
 
 TEST_F(mapping, reserved_range_is_mapped_into)
 {
@@ -286,7 +294,7 @@ TEST_F(mapping, bad_reserved_ranges)
 	EXPECT_EQ(SIGSEGV, touch_read(range, &(uint64_t){ 0 }));
 }
 
-/* ---- what is refused ---------------------------------------------------------------- */
+/* ---- what is refused ----------------------------------------------------- */
 
 TEST_F(mapping, bad_options)
 {

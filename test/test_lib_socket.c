@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * libremotemap: the map file over a socket, from whoever has the right to see the
- * source to who has none.
+ * libremotemap: the map file over a socket, from whoever has the right to see
+ * the source to who has none.
  */
 #include "common.h"
 
@@ -52,7 +52,7 @@ FIXTURE_TEARDOWN(handing)
 	source_end(self->source);
 }
 
-/* ---- what goes over ------------------------------------------------------------- */
+/* ---- what goes over ------------------------------------------------------ */
 
 TEST_F(handing, map_file_alone_goes_over)
 {
@@ -144,7 +144,7 @@ TEST_F(handing, takes_one_byte_each)
 	remotemap_close(second);
 }
 
-/* ---- what does not --------------------------------------------------------------- */
+/* ---- what does not ------------------------------------------------------- */
 
 static void send_fds(int socket, const int *fds, int count)
 {

@@ -14,8 +14,9 @@
 #define SIZE (PAGES * PAGE_SIZE)
 
 /*
- * Two views with a gap of two pages between them: the first 16 pages of the source at
- * offset 0, the others at 18 pages. The pages 8 and 9 of the source are a hole.
+ * Two views with a gap of two pages between them: the first 16 pages of the
+ * source at offset 0, the others at 18 pages. The pages 8 and 9 of the source
+ * are a hole.
  */
 FIXTURE(transfer)
 {
@@ -47,7 +48,7 @@ FIXTURE_TEARDOWN(transfer)
 	source_end(self->source);
 }
 
-/* ---- reading ---------------------------------------------------------------------- */
+/* ---- reading ------------------------------------------------------------- */
 
 TEST_F(transfer, read_is_the_sources)
 {
@@ -91,7 +92,7 @@ static void count(int signal)
 /* Much of it, while signals arrive all the time */
 TEST_F(transfer, signals_shorten_nothing)
 {
-	const size_t size = 64 * PMD_SIZE;
+	const size_t size = 8 * PMD_SIZE;
 	uint64_t memory = source_anon(self->source, size, 0);
 	struct sigaction action = { .sa_handler = count };
 	struct itimerval often = { { 0, 1000 }, { 0, 1000 } }, never = { 0 };
@@ -110,7 +111,7 @@ TEST_F(transfer, signals_shorten_nothing)
 	free(buffer);
 }
 
-/* ---- writing ---------------------------------------------------------------------- */
+/* ---- writing ------------------------------------------------------------- */
 
 TEST_F(transfer, write_is_seen_by_the_source)
 {
@@ -147,7 +148,7 @@ TEST_F(transfer, write_of_a_map_file_for_reading_is_EACCES)
 	remotemap_close(handle);
 }
 
-/* ---- seeking ----------------------------------------------------------------------- */
+/* ---- seeking ------------------------------------------------------------- */
 
 TEST_F(transfer, data_and_holes_take_turns)
 {
@@ -192,7 +193,7 @@ TEST_F(transfer, data_of_a_resident_view_is_what_is_in_memory)
 	remotemap_close(handle);
 }
 
-/* ---- what is refused ---------------------------------------------------------------- */
+/* ---- what is refused ----------------------------------------------------- */
 
 TEST_F(transfer, absurd_sizes_are_EINVAL)
 {

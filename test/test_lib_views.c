@@ -38,7 +38,7 @@ FIXTURE_TEARDOWN(views)
 	source_end(self->source);
 }
 
-/* ---- adding and removing ------------------------------------------------------- */
+/* ---- adding and removing ------------------------------------------------- */
 
 TEST_F(views, none_at_first)
 {
@@ -218,7 +218,7 @@ TEST_F(views, more_than_there_can_be_are_ENOSPC)
 	EXPECT_EQ(max, handle_stat(self->viewer).views);
 }
 
-/* ---- stat ----------------------------------------------------------------------- */
+/* ---- stat ---------------------------------------------------------------- */
 
 TEST_F(views, stat_counts)
 {
@@ -295,7 +295,7 @@ TEST_F(views, stat_of_other_sizes)
 	REFUSED(EINVAL, remotemap_stat_fd(self->pid, 0, &stat.known));
 }
 
-/* ---- who looks at whom ----------------------------------------------------------- */
+/* ---- who looks at whom --------------------------------------------------- */
 
 TEST_F(views, stat_fd_knows_files_of_contexts)
 {

@@ -34,17 +34,9 @@
 #include <linux/ptrace.h>
 
 #include "harness.h"
+#include "library.h"
 
 /* ---- what the tests have in common --------------------------------------- */
-
-static int open_files(void)
-{
-	int fd, count = 0;
-
-	for (fd = 0; fd < 1024; fd++)
-		count += fcntl(fd, F_GETFD) >= 0;
-	return count;
-}
 
 /* The call fails so, touches no result, and leaves no descriptor behind. */
 static void refused(struct __test_metadata *_metadata, int pidfd,
@@ -85,23 +77,6 @@ static long source_of(int fd)
 			break;
 	fclose(file);
 	return pid;
-}
-
-/* A mount namespace of one's own, so that mounts can be covered. */
-static int leave_mounts(void)
-{
-	if (unshare(CLONE_NEWNS))
-		return -1;
-	return mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL);
-}
-
-/* Ended, but not reaped: a zombie */
-static void kill_and_keep(pid_t pid)
-{
-	siginfo_t info;
-
-	kill(pid, SIGKILL);
-	waitid(P_PID, pid, &info, WEXITED | WNOWAIT);
 }
 
 static void kill_and_reap(pid_t pid)
@@ -262,21 +237,6 @@ TEST(kernel_thread_is_ESRCH)
 	ASSERT_LE(0, kthreadd);
 	refused(_metadata, kthreadd, 0, ESRCH);
 }
-
-/* In a child, so that the test keeps what the child gives up. An ASSERT_*()
- * would leave by the test's own exit: only EXPECT_*() there.
- */
-#define IN_CHILD(...)                                             \
-	do {                                                      \
-		int status_;                                      \
-		pid_t pid_ = fork();                              \
-		if (!pid_) {                                      \
-			__VA_ARGS__;                              \
-			_exit(_metadata->exit_code == KSFT_FAIL); \
-		}                                                 \
-		ASSERT_EQ(pid_, waitpid(pid_, &status_, 0));      \
-		EXPECT_EQ(0, status_);                            \
-	} while (0)
 
 TEST_F(library, other_users_process_is_EACCES)
 {
@@ -714,7 +674,7 @@ TEST_F(reserved, source_in_huge_pages_is_huge_in_the_mirror)
 }
 
 /* Refused, and nothing is mapped or unmapped by it. */
-#define REFUSED(error, ...)                                         \
+#define REFUSES(error, ...)                                         \
 	do {                                                        \
 		errno = 0;                                          \
 		ASSERT_EQ(MAP_FAILED, pidfd_mem_mmap(__VA_ARGS__)); \
@@ -727,20 +687,20 @@ TEST_F(reserved, bad_ranges_are_EINVAL)
 {
 	int map = self->mirror.map;
 
-	REFUSED(EINVAL, NULL, RESERVED, PAGE_SIZE, PROT_READ, map, 0);
-	REFUSED(EINVAL, self->range + 8, PMD_SIZE, PAGE_SIZE, PROT_READ, map, 0);
-	REFUSED(EINVAL, self->range, RESERVED, 0, PROT_READ, map, 0);
-	REFUSED(EINVAL, self->range, SIZE_MAX, PAGE_SIZE, PROT_READ, map, 0);
+	REFUSES(EINVAL, NULL, RESERVED, PAGE_SIZE, PROT_READ, map, 0);
+	REFUSES(EINVAL, self->range + 8, PMD_SIZE, PAGE_SIZE, PROT_READ, map, 0);
+	REFUSES(EINVAL, self->range, RESERVED, 0, PROT_READ, map, 0);
+	REFUSES(EINVAL, self->range, SIZE_MAX, PAGE_SIZE, PROT_READ, map, 0);
 }
 
 TEST_F(reserved, what_does_not_fit_is_ENOMEM)
 {
 	int map = self->mirror.map;
 
-	REFUSED(ENOMEM, self->range, PAGE_SIZE, 2 * PAGE_SIZE, PROT_READ, map,
+	REFUSES(ENOMEM, self->range, PAGE_SIZE, 2 * PAGE_SIZE, PROT_READ, map,
 		0);
 	/* Five pages more than there is room for, to agree */
-	REFUSED(ENOMEM, (char *)((uintptr_t)(self->range + PMD_SIZE - 1) &
+	REFUSES(ENOMEM, (char *)((uintptr_t)(self->range + PMD_SIZE - 1) &
 				 -PMD_SIZE),
 		PMD_SIZE + 4 * PAGE_SIZE, PMD_SIZE, PROT_READ, map, 0);
 }
@@ -749,10 +709,10 @@ TEST_F(reserved, refusals_of_mmap_are_passed_on)
 {
 	int map = self->mirror.map;
 
-	REFUSED(EBADF, self->range, RESERVED, PAGE_SIZE, PROT_READ, -1, 0);
-	REFUSED(EPERM, self->range, RESERVED, PAGE_SIZE, PROT_EXEC, map, 0);
-	REFUSED(EINVAL, self->range, RESERVED, PAGE_SIZE, PROT_READ, map, 1);
-	REFUSED(EINVAL, self->range, RESERVED, PAGE_SIZE, PROT_READ, map,
+	REFUSES(EBADF, self->range, RESERVED, PAGE_SIZE, PROT_READ, -1, 0);
+	REFUSES(EPERM, self->range, RESERVED, PAGE_SIZE, PROT_EXEC, map, 0);
+	REFUSES(EINVAL, self->range, RESERVED, PAGE_SIZE, PROT_READ, map, 1);
+	REFUSES(EINVAL, self->range, RESERVED, PAGE_SIZE, PROT_READ, map,
 		1UL << 40);
 }
 
