@@ -159,10 +159,13 @@ build/lib/libremotemap-qemu.a: $(qemu_objects)
 
 examples: $(examples)
 
-build/examples/%: examples/%.c build/lib/libremotemap.so Makefile
+build/examples/guest_%: example_libraries := -lremotemap-qemu
+
+build/examples/%: examples/%.c build/lib/libremotemap.so \
+		build/lib/libremotemap-qemu.so Makefile
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(flags) $(LDFLAGS) -o $@ $< \
-		-Lbuild/lib -lremotemap
+		-Lbuild/lib $(example_libraries) -lremotemap
 
 build/demo/demo: demo/demo.c build/lib/libremotemap.so Makefile
 	@mkdir -p $(@D)

@@ -3,8 +3,8 @@
 #
 # QEMU with the small guest of test/guest/guest.S, for tests of --qemu.
 #
-# $monitor is the QMP socket that remotemap is given, and `qmp` speaks through
-# another one. Where the guest's words are: see guest.S.
+# $monitor is the QMP socket that remotemap is given, `qmp` speaks through another
+# one, and $monitor.third is for who keeps it. Where the guest's words are: see guest.S.
 
 page=0x200000
 text=0x200030
@@ -17,6 +17,7 @@ guest_start() {
 		-no-user-config -kernel guest.bin \
 		-qmp "unix:$monitor,server=on,wait=off" \
 		-qmp "unix:$monitor.other,server=on,wait=off" \
+		-qmp "unix:$monitor.third,server=on,wait=off" \
 		>"$work/qemu" 2>&1
 	guest=$!
 	until_true guest_runs || {

@@ -279,10 +279,13 @@ remotemap_qemu_handle(const struct remotemap_qemu *qemu)
 	return qemu->handle;
 }
 
-/* Ended, or only not to be spoken with any more? */
+/*
+ * Ended, or only not to be spoken with any more? Who ends gives its memory up
+ * before its files, but somebody else may be looking into it at that moment.
+ */
 static int end_tell(const struct remotemap_qemu *qemu, int error)
 {
-	if (error == -ECONNRESET && remotemap_wait(qemu->handle, 0) == 1)
+	if (error == -ECONNRESET && remotemap_wait(qemu->handle, 1000) == 1)
 		return -ESRCH;
 	return error;
 }
@@ -302,7 +305,7 @@ EXPORTED int remotemap_qemu_sync(struct remotemap_qemu *qemu)
 
 EXPORTED int remotemap_qemu_wait(struct remotemap_qemu *qemu, int timeout)
 {
-	KEEP_ERRNO;
+	KEEP_CALM;
 	int changed;
 
 	if (!(qemu->flags & REMOTEMAP_QEMU_FOLLOW))

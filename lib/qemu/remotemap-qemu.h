@@ -6,10 +6,9 @@
  * then its memory is mapped as that of any process, remotemap.h. The map file's
  * offset is the guest-physical address.
  *
- * What remotemap.h says of all calls, is so of these: -errno, MT-Safe, no
- * cancellation point but remotemap_qemu_wait(). A library of its own, since it
- * takes a JSON parser: who only looks at a map file that was handed over needs
- * neither.
+ * What remotemap.h says of all calls, is so of these; none is a cancellation
+ * point. A library of its own, since it takes a JSON parser: who only looks at a
+ * map file that was handed over needs neither.
  */
 #ifndef REMOTEMAP_QEMU_H
 #define REMOTEMAP_QEMU_H
