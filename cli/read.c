@@ -250,6 +250,14 @@ static int extent_read(const struct read_command *command,
 	return 0;
 }
 
+static enum status fail_read(uint64_t address, int error)
+{
+	char what[24];
+
+	snprintf(what, sizeof(what), "0x%" PRIx64, address);
+	return fail_source(what, error);
+}
+
 static enum status range_print(struct read_command *command,
 			       const struct source *source, uint64_t address,
 			       uint64_t length)
@@ -264,7 +272,7 @@ static enum status range_print(struct read_command *command,
 		if (signals_caught())
 			return (enum status)signals_status();
 		if (kind < 0)
-			return fail_source("read", kind);
+			return fail_read(address, kind);
 		if (kind && hole) {
 			status = hole_print(command, address - hole, hole);
 			hole = 0;

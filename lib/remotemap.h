@@ -408,7 +408,7 @@ struct remotemap_map_options {
  * later. In a view that is not PIDFD_MEM_MAP_RESIDENT this makes the source
  * fault. What cannot be read then, is left for later: it is no error.
  * REMOTEMAP_MAP_SEQUENTIAL maps up to 2 MiB by a fault, REMOTEMAP_MAP_RANDOM
- * one page, else up to 64 KiB.
+ * one page, else up to 64 KiB at the first look and 256 KiB where more follow.
  *
  * Where the source has huge pages the mirror can have them: remotemap_map()
  * chooses the address so, and in a reserved range it agrees as in

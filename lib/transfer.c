@@ -14,8 +14,11 @@ static ssize_t transfer(const struct remotemap *handle, void *buffer,
 
 	if (length > SSIZE_MAX || offset > INT64_MAX)
 		return -EINVAL;
-	/* The kernel moves less than 2 GiB a call. */
-	while (done < length && done <= INT64_MAX - offset) {
+	/* The kernel refuses what ends beyond the largest offset. */
+	if (length > INT64_MAX - offset)
+		length = (size_t)(INT64_MAX - offset);
+	/* It moves less than 2 GiB a call. */
+	while (done < length) {
 		char *at = (char *)buffer + done;
 		off_t from = (off_t)(offset + done);
 		ssize_t n =

@@ -38,8 +38,10 @@ options_are_offered() {
 		offered "$command" -- >"$work/offered"
 		grep -qx -- --help "$work/offered"
 		while read -r option; do
-			# That it is an option, the command's parser says.
-			remotemap "$command" "$option" 2>"$err" >"$out" </dev/null || :
+			# That it is an option, the command's parser says. Where
+			# it takes a value, that is the first --help.
+			remotemap "$command" "$option" --help --help \
+				2>"$err" >"$out" </dev/null || :
 			not grep -q unrecognized "$err"
 		done < <(grep -v '^--usage$' "$work/offered")
 	done

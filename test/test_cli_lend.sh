@@ -174,13 +174,14 @@ source_that_has_ended_is_told() {
 	start=$(sed -n 's/-.*\[stack\]$//p' /proc/$victim/maps)
 	run remotemap lend $victim --view "0=0x$start+4K,ro" -- sh -c '
 		kill -KILL $1
-		while [ -d /proc/$1 ] && ! grep -q "^State:.Z" /proc/$1/status; do
+		while [ -d /proc/$1 ] &&
+			! grep -q "^State:.Z" /proc/$1/status 2>/dev/null; do
 			sleep 0.1
 		done
 		remotemap read - $2 16' sh $victim "0x$start"
 	exited 4
 	one_line_said
-	said 'read: the source has ended'
+	said "^remotemap read: 0x$start: the source has ended$"
 }
 
 # ---- to a user ---------------------------------------------------------------------

@@ -227,6 +227,13 @@ echo left
 read -r line
 END
 
+# A server is in a session of its own, and would live on.
+watch_end() {
+	tmux -S "$work/tmux" kill-server 2>/dev/null
+	tap_end
+}
+trap watch_end EXIT
+
 terminal() {
 	columns=$1
 	shift
