@@ -2,8 +2,9 @@
 #
 # usage: qmp.py SOCKET COMMAND [NAME=VALUE]...
 # Prints what QEMU returned: a string as it is, all else as JSON. A value is JSON,
-# or else a string. COMMAND "hold" connects and stays, to the end of its input.
+# or else a string. COMMAND "hold" connects and stays, until it is killed.
 import json
+import signal
 import socket
 import sys
 
@@ -34,8 +35,7 @@ def call(command, arguments):
 call("qmp_capabilities", {})
 if sys.argv[2] == "hold":
     print("held", flush=True)
-    sys.stdin.read()
-    sys.exit()
+    signal.pause()
 answer = call(sys.argv[2], {name: value(text) for name, text in
                             (word.split("=", 1) for word in sys.argv[3:])})
 if "error" in answer:

@@ -147,15 +147,14 @@ no_socket_is_told() {
 # One that another client keeps, QEMU that is stopped, one whose QEMU was killed
 busy_and_dead_sockets_are_told() {
 	guest_start -M microvm -m 32M
-	mkfifo "$work/keep"
-	background python3 qmp.py "$monitor" hold <"$work/keep" >"$work/held"
-	exec 7>"$work/keep"
+	background python3 qmp.py "$monitor" hold >"$work/held"
+	holder=$!
 	until_true grep -q held "$work/held"
 	run remotemap read --qemu "$monitor" "$text" 16
 	exited 3
 	one_line_said
 	said 'another client is connected'
-	exec 7>&-
+	kill "$holder"
 	until_true guest_runs
 	kill -KILL "$guest"
 	wait "$guest" || true

@@ -8,6 +8,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define TIMEOUT 10000
 #define PAGE 4096UL
@@ -152,11 +153,12 @@ static void layout_mark(const struct remotemap_qemu *qemu, struct layout *layout
 
 /* ---- asking QEMU ----------------------------------------------------------- */
 
-/* A guest that runs somewhere else has left its memory behind. */
-static int presence_check(struct qmp *qmp)
+/* 1: the guest is here, 0: that is just being decided, -EREMOTE: it is elsewhere */
+static int presence_ask(struct qmp *qmp)
 {
 	const char *status;
 	json_t *result;
+	int here = 1;
 	int error;
 
 	error = qmp_call(qmp, "query-status", NULL, -1, &result);
@@ -164,11 +166,31 @@ static int presence_check(struct qmp *qmp)
 		return error;
 	status = json_string_value(json_object_get(result, "status"));
 	if (!status)
-		error = -EPROTO;
+		here = -EPROTO;
 	else if (!strcmp(status, "postmigrate"))
-		error = -EREMOTE;
+		here = -EREMOTE;
+	else if (!strcmp(status, "finish-migrate"))
+		here = 0;
 	json_decref(result);
-	return error;
+	return here;
+}
+
+/*
+ * A guest that runs somewhere else has left its memory behind. QEMU tells by an
+ * event when the last part of a migration begins, and by none when it is over.
+ */
+static int presence_check(struct qmp *qmp)
+{
+	const struct timespec pause = { .tv_nsec = 10000000 };
+	int here;
+
+	for (int turns = qmp->timeout / 10; turns >= 0; turns--) {
+		here = presence_ask(qmp);
+		if (here)
+			return here < 0 ? here : 0;
+		nanosleep(&pause, NULL);
+	}
+	return -ETIMEDOUT;
 }
 
 static int context_open(struct remotemap_qemu *qemu)
