@@ -46,11 +46,13 @@ PYTHONDIR ?= $(shell python3 -c 'import sys, sysconfig; \
 
 CFLAGS ?= -O2 -g
 warnings := -Wall -Wextra -Werror
-flags = -std=gnu11 $(warnings) -Ikernel/uapi -Ilib -MMD -MP -pthread
+flags = -std=gnu11 $(warnings) -Ikernel/uapi -Ilib -Ilib/qemu -MMD -MP -pthread
 
 version := $(shell cat VERSION)
 soname := libremotemap.so.0
 real_name := libremotemap.so.$(version)
+qemu_soname := libremotemap-qemu.so.0
+qemu_real_name := libremotemap-qemu.so.$(version)
 cache := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/remote-mapping/kernels
 jobs := $(shell nproc)
 
@@ -107,10 +109,11 @@ build/cli-objects/%.o: cli/%.c Makefile VERSION
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(flags) -D_GNU_SOURCE \
 		-DVERSION='"$(version)"' -c -o $@ $<
 
-build/cli/remotemap: $(cli_objects) build/lib/libremotemap.so
+build/cli/remotemap: $(cli_objects) build/lib/libremotemap.so \
+		build/lib/libremotemap-qemu.so
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(flags) $(LDFLAGS) -o $@ $(cli_objects) \
-		-Lbuild/lib -lremotemap $(cli_libraries)
+		-Lbuild/lib -lremotemap-qemu -lremotemap $(cli_libraries)
 
 build/cli/completion.bash: cli/completion.bash
 	@install -D -m 644 $< $@
@@ -136,12 +139,33 @@ build/lib/libremotemap.so: build/lib/$(soname)
 build/lib/libremotemap.a: $(lib_objects)
 	$(AR) rcs $@ $^
 
+# What asks QEMU is a library of its own: it takes a JSON parser.
+lib: build/lib/$(qemu_soname) build/lib/libremotemap-qemu.so
+lib: build/lib/libremotemap-qemu.a
+
+qemu_objects := $(patsubst %.c,build/%.o,$(wildcard lib/qemu/*.c))
+
+build/lib/$(qemu_soname): $(qemu_objects) lib/qemu/remotemap-qemu.map \
+		build/lib/libremotemap.so
+	$(CC) $(CFLAGS) $(LDFLAGS) -shared -Wl,-soname,$(qemu_soname) \
+		-Wl,-z,defs -Wl,--version-script,lib/qemu/remotemap-qemu.map \
+		-o $@ $(qemu_objects) -Lbuild/lib -lremotemap -ljansson
+
+build/lib/libremotemap-qemu.so: build/lib/$(qemu_soname)
+	@ln -sf $(<F) $@
+
+build/lib/libremotemap-qemu.a: $(qemu_objects)
+	$(AR) rcs $@ $^
+
 examples: $(examples)
 
-build/examples/%: examples/%.c build/lib/libremotemap.so Makefile
+build/examples/guest_%: example_libraries := -lremotemap-qemu
+
+build/examples/%: examples/%.c build/lib/libremotemap.so \
+		build/lib/libremotemap-qemu.so Makefile
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(flags) $(LDFLAGS) -o $@ $< \
-		-Lbuild/lib -lremotemap
+		-Lbuild/lib $(example_libraries) -lremotemap
 
 build/demo/demo: demo/demo.c build/lib/libremotemap.so Makefile
 	@mkdir -p $(@D)
@@ -164,11 +188,22 @@ build/test/test_%: test/test_%.c $(test_shared) build/lib/libremotemap.a
 		-o $@ $< $(test_shared) build/lib/libremotemap.a
 
 # What shell tests read is beside them.
-build/test/test_%: test/test_%.sh build/test/tap.sh build/test/programs.sh
+build/test/test_%: test/test_%.sh build/test/tap.sh build/test/programs.sh \
+		build/test/guests.sh build/test/qmp.py
 	@install -D -m 755 $< $@
 
-build/test/tap.sh build/test/programs.sh: build/%: %
+build/test/tap.sh build/test/programs.sh build/test/guests.sh \
+		build/test/qmp.py: build/%: %
 	@install -D -m 644 $< $@
+
+# A guest for QEMU, 32-bit code that QEMU loads where its header says
+test: build/test/guest.bin
+
+build/test/guest.bin: test/guest/guest.S Makefile
+	@mkdir -p $(@D)
+	$(CC) -m32 -c -o $(@:.bin=.o) $<
+	$(LD) -m elf_i386 -Ttext 0x100000 -e _start --oformat binary -o $@ \
+		$(@:.bin=.o)
 
 # ---- the Python package --------------------------------------------------------
 
@@ -261,7 +296,7 @@ build/bench/%: bench/%.c $(bench_shared) build/lib/libremotemap.a
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(flags) $(LDFLAGS) -o $@ $< \
 		$(bench_shared) build/lib/libremotemap.a
 
--include $(wildcard build/*/*.d)
+-include $(wildcard build/*/*.d build/*/*/*.d)
 
 # ---- what a user types -------------------------------------------------------
 
@@ -299,13 +334,23 @@ install: lib cli
 	install -m 755 build/lib/$(soname) $(DESTDIR)$(LIBDIR)/$(real_name)
 	ln -sf $(real_name) $(DESTDIR)$(LIBDIR)/$(soname)
 	ln -sf $(soname) $(DESTDIR)$(LIBDIR)/libremotemap.so
-	install -m 644 build/lib/libremotemap.a $(DESTDIR)$(LIBDIR)
-	install -m 644 lib/remotemap.h $(DESTDIR)$(INCLUDEDIR)
+	install -m 755 build/lib/$(qemu_soname) \
+		$(DESTDIR)$(LIBDIR)/$(qemu_real_name)
+	ln -sf $(qemu_real_name) $(DESTDIR)$(LIBDIR)/$(qemu_soname)
+	ln -sf $(qemu_soname) $(DESTDIR)$(LIBDIR)/libremotemap-qemu.so
+	install -m 644 build/lib/libremotemap.a build/lib/libremotemap-qemu.a \
+		$(DESTDIR)$(LIBDIR)
+	install -m 644 lib/remotemap.h lib/qemu/remotemap-qemu.h \
+		$(DESTDIR)$(INCLUDEDIR)
 	install -m 644 kernel/uapi/linux/remote_mapping.h \
 		$(DESTDIR)$(INCLUDEDIR)/linux
-	sed -e 's,@prefix@,$(PREFIX),' -e 's,@libdir@,$(LIBDIR),' \
-		-e 's,@includedir@,$(INCLUDEDIR),' -e 's,@version@,$(version),' \
-		lib/remotemap.pc.in >$(DESTDIR)$(LIBDIR)/pkgconfig/remotemap.pc
+	set -e; for template in lib/remotemap.pc.in lib/qemu/remotemap-qemu.pc.in; do \
+		name=$${template##*/}; \
+		sed -e 's,@prefix@,$(PREFIX),' -e 's,@libdir@,$(LIBDIR),' \
+			-e 's,@includedir@,$(INCLUDEDIR),' \
+			-e 's,@version@,$(version),' $$template \
+			>$(DESTDIR)$(LIBDIR)/pkgconfig/$${name%.in}; \
+	done
 	install -D -m 755 -t $(DESTDIR)$(BINDIR) build/cli/remotemap
 	install -D -m 644 cli/completion.bash \
 		$(DESTDIR)$(COMPLETIONDIR)/remotemap

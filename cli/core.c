@@ -237,6 +237,7 @@ static void fill_program_headers(const struct core *core, Elf64_Phdr *header)
 				.p_flags = segment->rights,
 				.p_offset = segment->offset,
 				.p_vaddr = segment->start,
+				.p_paddr = core->physical ? segment->start : 0,
 				.p_filesz = segment->file,
 				.p_memsz = segment->memory,
 				.p_align = CORE_PAGE,

@@ -29,6 +29,7 @@ struct core {
 	size_t count, room;
 	unsigned char *notes;
 	size_t notes_size, notes_room;
+	bool physical; /* a machine's memory: its addresses are physical */
 	uint64_t data; /* where the first segment's data begin */
 	uint64_t end; /* the file's size */
 };

@@ -21,9 +21,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "dump_guest.h"
 #include "freeze.h"
 #include "output.h"
-#include "plan.h"
 #include "progress.h"
 #include "signals.h"
 
@@ -39,9 +39,12 @@ struct dump {
 	struct words words;
 	struct plan plan;
 	const char *file;
+	const char *qemu; /* a QMP socket, or NULL */
 	bool force, hold, filtered;
 
 	int pidfd;
+	struct source guest;
+	uint64_t *hosts; /* of a guest's regions */
 	struct remotemap_region *regions;
 	ssize_t region_count;
 	struct output output;
@@ -58,17 +61,22 @@ struct dump {
 
 /* ---- the command line ------------------------------------------------------- */
 
-enum { KEY_FORCE = 0x100, KEY_RESIDENT, KEY_FREEZE, KEY_ALL, KEY_FILTER };
+enum { KEY_FORCE = 0x100, KEY_RESIDENT, KEY_FREEZE, KEY_ALL, KEY_FILTER, KEY_QEMU };
 
 static const struct argp_option options[] = {
 	{ "output", 'o', "FILE", 0,
 	  "The core; - is standard output, if that is no terminal", 0 },
 	{ "force", KEY_FORCE, NULL, 0, "Overwrite FILE", 0 },
+	{ "qemu", KEY_QEMU, "SOCKET", 0,
+	  "Instead of PID: the physical memory of the guest of the QEMU with that QMP socket",
+	  0 },
 	{ "resident", KEY_RESIDENT, NULL, 0,
 	  "Only what is in memory: the source is never made to fault", 0 },
 	{ "freeze", KEY_FREEZE, NULL, 0,
 	  "Hold the source still meanwhile (cgroup freezer or SIGSTOP)", 0 },
-	{ "all", KEY_ALL, NULL, 0, "All that can be read, files too", 0 },
+	{ "all", KEY_ALL, NULL, 0,
+	  "All that can be read, files too; of a guest, devices' and non-volatile memory",
+	  0 },
 	{ "filter", KEY_FILTER, "MASK", 0,
 	  "Which kinds of memory, as in /proc/PID/coredump_filter, which holds if this is not given",
 	  0 },
@@ -81,7 +89,8 @@ static const char description[] =
 	"  remotemap dump 4711 -o core\n"
 	"  gdb -c core /proc/4711/exe\n"
 	"  remotemap dump --freeze --all 4711 -o - | zstd >core.zst\n"
-	"  remotemap dump --resident --json 4711 -o core";
+	"  remotemap dump --resident --json 4711 -o core\n"
+	"  remotemap dump --qemu /run/vm/qmp -o core";
 
 static error_t option_take(int key, char *arg, struct argp_state *state)
 {
@@ -97,6 +106,9 @@ static error_t option_take(int key, char *arg, struct argp_state *state)
 		return 0;
 	case 'o':
 		dump->file = arg;
+		return 0;
+	case KEY_QEMU:
+		dump->qemu = arg;
 		return 0;
 	case KEY_FORCE:
 		dump->force = true;
@@ -131,18 +143,22 @@ static enum status options_parse(struct dump *dump, int argc, char **argv)
 	static const struct argp argp = {
 		.options = options,
 		.parser = option_take,
-		.args_doc = "PID -o FILE",
+		.args_doc = "PID -o FILE\n--qemu SOCKET -o FILE",
 		.doc = description,
 		.children = children,
 	};
 	enum status status = command_parse(&argp, argc, argv, dump);
 
 	if (!status)
-		status = words_check(&dump->words, 1, 1, "PID -o FILE");
+		status = words_check(&dump->words, !dump->qemu, !dump->qemu,
+				     dump->qemu ? "-o FILE" : "PID -o FILE");
 	if (!status && !dump->file)
 		status = fail(STATUS_USAGE,
 			      "which file? -o FILE, or -o - for a pipe");
-	if (!status)
+	if (!status && dump->qemu && dump->filtered)
+		status = fail(STATUS_USAGE,
+			      "--filter is of a process; of a guest there is --all");
+	if (!status && !dump->qemu)
 		status = pid_take(dump->words.word[0], &dump->plan.pid);
 	return status;
 }
@@ -166,12 +182,29 @@ static enum status source_views(struct dump *dump)
 	return error ? fail_open(dump->plan.pid, error) : STATUS_OK;
 }
 
+static enum status guest_take(struct dump *dump)
+{
+	struct plan *plan = &dump->plan;
+	enum status status;
+
+	status = dump_guest_open(dump->qemu, plan->options.resident,
+				 &dump->guest);
+	if (status)
+		return status;
+	plan->handle = dump->guest.handle;
+	plan->pid = dump->guest.pid;
+	dump->pidfd = pidfd_open(plan->pid, 0);
+	return dump->pidfd < 0 ? fail_open(plan->pid, errno) : STATUS_OK;
+}
+
 static enum status source_take(struct dump *dump)
 {
 	const struct remotemap_open_options how = { .size = sizeof(how) };
 	pid_t pid = dump->plan.pid;
 	int error;
 
+	if (dump->qemu)
+		return guest_take(dump);
 	if (pid == getpid())
 		return fail(STATUS_USAGE, "PID %d is this very command", pid);
 	dump->pidfd = pidfd_open(pid, 0);
@@ -210,10 +243,31 @@ static bool source_ended(const struct dump *dump)
 	return remotemap_wait(dump->plan.handle, 0) == 1;
 }
 
+static enum status guest_plan(struct dump *dump)
+{
+	struct plan *plan = &dump->plan;
+	enum status status;
+
+	status = dump_guest_regions(&dump->guest, plan->options.all,
+				    &dump->regions, &dump->hosts,
+				    &dump->region_count);
+	if (status)
+		return status;
+	if (source_ended(dump))
+		return fail_source("reading its regions", ESRCH);
+	plan->host = dump->hosts;
+	/* All of what was chosen */
+	plan->options.all = true;
+	return plan_make(plan, dump->regions, dump->region_count);
+}
+
 static enum status source_plan(struct dump *dump)
 {
-	enum status status = filter_read(dump);
+	enum status status;
 
+	if (dump->qemu)
+		return guest_plan(dump);
+	status = filter_read(dump);
 	if (status)
 		return status;
 	dump->region_count = remotemap_regions(dump->plan.pid, &dump->regions);
@@ -541,7 +595,10 @@ int command_dump(int argc, char **argv)
 	plan_free(&dump.plan);
 	if (dump.regions)
 		remotemap_regions_free(dump.regions, dump.region_count);
-	if (dump.plan.handle)
+	free(dump.hosts);
+	if (dump.qemu)
+		source_close(&dump.guest);
+	else if (dump.plan.handle)
 		remotemap_close(dump.plan.handle);
 	if (dump.pidfd >= 0)
 		close(dump.pidfd);

@@ -13,22 +13,25 @@
 struct info {
 	struct common_options common;
 	bool brief;
+	const char *qemu;
 	struct words words;
 };
 
-enum { KEY_BRIEF = 'b' };
+enum { KEY_BRIEF = 'b', KEY_QEMU = 0x100 };
 
 static error_t info_option(int key, char *arg, struct argp_state *state)
 {
 	struct info *info = state->input;
 
-	(void)arg;
 	switch (key) {
 	case ARGP_KEY_INIT:
 		state->child_inputs[0] = &info->common;
 		return 0;
 	case KEY_BRIEF:
 		info->brief = true;
+		return 0;
+	case KEY_QEMU:
+		info->qemu = arg;
 		return 0;
 	case ARGP_KEY_ARGS:
 		words_take(&info->words, state);
@@ -41,6 +44,8 @@ static error_t info_option(int key, char *arg, struct argp_state *state)
 static const struct argp_option options[] = {
 	{ "brief", KEY_BRIEF, NULL, 0,
 	  "Without what is in memory, which is cheaper to find out", 0 },
+	{ "qemu", KEY_QEMU, "SOCKET", 0,
+	  "The physical memory of the guest of the QEMU with that QMP socket", 0 },
 	{ 0 },
 };
 
@@ -50,13 +55,14 @@ static const struct argp argp = {
 	.options = options,
 	.parser = info_option,
 	.children = children,
-	.args_doc = "PID",
+	.args_doc = "PID\n--qemu SOCKET",
 	.doc =
 		"Show the regions of a process's memory and what of them can be mapped.\v"
 		"A region with - under MAP can never be seen through a mirror: device memory, "
 		"secret memory, and what the process itself may not read.\n\n"
 		"Example:\n"
-		"  remotemap info --json $(pidof sqlite3) | jq '.regions[] | select(.kind == \"heap\")'",
+		"  remotemap info --json $(pidof sqlite3) | jq '.regions[] | select(.kind == \"heap\")'\n"
+		"  remotemap info --qemu /run/vm/qmp",
 };
 
 /* "rw-p" as in /proc/PID/maps */
@@ -187,33 +193,60 @@ static int access_find(pid_t pid, const char **access)
 	return 0;
 }
 
-int command_info(int argc, char **argv)
+static enum status guest_tell(const struct info *info)
 {
-	struct info info = { 0 };
+	struct source source = { 0 };
+	enum status status, end;
+
+	status = guest_open(info->qemu, REMOTEMAP_QEMU_ALL, &source);
+	if (status)
+		return status;
+	status = guest_print(&source, info->common.json);
+	source_close(&source);
+	end = output_finish();
+	return status ? status : end;
+}
+
+static enum status process_tell(const struct info *info, pid_t pid)
+{
 	struct remotemap_region *regions;
 	const char *access;
 	enum status status, end;
 	ssize_t count;
-	pid_t pid;
 	int error;
 
-	if (command_parse(&argp, argc, argv, &info) ||
-	    words_check(&info.words, 1, 1, "PID") ||
-	    pid_take(info.words.word[0], &pid))
-		return STATUS_USAGE;
-	count = info.brief ? remotemap_regions_brief(pid, &regions) :
+	count = info->brief ? remotemap_regions_brief(pid, &regions) :
 			     remotemap_regions(pid, &regions);
 	if (count < 0)
 		return fail_open(pid, (int)count);
 	error = access_find(pid, &access);
 	status = STATUS_OK;
-	if (info.common.json)
-		status = print_json(pid, regions, count, info.brief, access);
+	if (info->common.json)
+		status = print_json(pid, regions, count, info->brief, access);
 	else
-		print_table(regions, count, info.brief, access);
+		print_table(regions, count, info->brief, access);
 	remotemap_regions_free(regions, count);
 	end = output_finish();
 	if (status || end)
 		return status ? status : end;
 	return error ? fail_open(pid, error) : STATUS_OK;
+}
+
+int command_info(int argc, char **argv)
+{
+	struct info info = { 0 };
+	int pid_words;
+	pid_t pid;
+
+	if (command_parse(&argp, argc, argv, &info))
+		return STATUS_USAGE;
+	pid_words = !info.qemu;
+	if (words_check(&info.words, pid_words, pid_words,
+			pid_words ? "PID" : "no PID beside --qemu"))
+		return STATUS_USAGE;
+	if (info.qemu)
+		return guest_tell(&info);
+	if (pid_take(info.words.word[0], &pid))
+		return STATUS_USAGE;
+	return process_tell(&info, pid);
 }

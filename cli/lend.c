@@ -36,9 +36,11 @@ struct lend {
 	gid_t gid;
 	struct words words;
 	pid_t pid;
+	const char *qemu; /* a QMP socket: a guest is lent, or NULL */
+	struct source guest;
 };
 
-enum { KEY_VIEW = 'v', KEY_SOCKET = 's', KEY_UID = 'u' };
+enum { KEY_VIEW = 'v', KEY_SOCKET = 's', KEY_UID = 'u', KEY_QEMU = 0x100 };
 
 /* ---- the command line ------------------------------------------------------ */
 
@@ -109,14 +111,16 @@ static void view_take(struct lend *lend, const char *text,
 
 static void end_check(const struct lend *lend, struct argp_state *state)
 {
-	if (!lend->words.count)
+	int pid = !lend->qemu;
+
+	if (lend->words.count < pid)
 		argp_error(state, "whose memory is to be lent? PID is missing");
-	if (!lend->view_count)
+	if (!lend->view_count && !lend->qemu)
 		argp_error(state,
 			   "nothing is lent: it takes a --view at least");
-	if (lend->socket && lend->words.count > 1)
+	if (lend->socket && lend->words.count > pid)
 		argp_error(state, "--socket and COMMAND exclude each other");
-	if (!lend->socket && lend->words.count < 2)
+	if (!lend->socket && lend->words.count <= pid)
 		argp_error(state,
 			   "to whom? it takes -- COMMAND, or --socket PATH");
 }
@@ -135,6 +139,9 @@ static error_t lend_option(int key, char *arg, struct argp_state *state)
 	case KEY_UID:
 		lend->user = arg;
 		return 0;
+	case KEY_QEMU:
+		lend->qemu = arg;
+		return 0;
 	case ARGP_KEY_ARGS:
 		words_take(&lend->words, state);
 		return 0;
@@ -149,6 +156,9 @@ static error_t lend_option(int key, char *arg, struct argp_state *state)
 static const struct argp_option options[] = {
 	{ "view", KEY_VIEW, "OFFSET=ADDR+SIZE[,ro][,resident]", 0,
 	  "What is lent, and where in the map file; may be repeated", 0 },
+	{ "qemu", KEY_QEMU, "SOCKET", 0,
+	  "Instead of PID: the guest of the QEMU with that QMP socket: all of its memory, read-only, or views whose ADDR is guest-physical",
+	  0 },
 	{ "socket", KEY_SOCKET, "PATH", 0,
 	  "Serve it there, until the process ends", 0 },
 	{ "uid", KEY_UID, "USER", 0,
@@ -161,7 +171,8 @@ static const struct argp argp = {
 	.options = options,
 	.parser = lend_option,
 	.args_doc = "PID --view VIEW... -- COMMAND [ARGUMENT]...\n"
-		    "PID --view VIEW... --socket PATH [--uid USER]",
+		    "PID --view VIEW... --socket PATH [--uid USER]\n"
+		    "--qemu SOCKET [--view VIEW]... -- COMMAND [ARGUMENT]...",
 	.doc =
 		"Give some of a process's memory to a program or a user who needs no right to all of it.\v"
 		"COMMAND gets the map file as descriptor 3, which " VARIABLE
@@ -169,7 +180,8 @@ static const struct argp argp = {
 		"and no other beyond 2. If all views are ro, it can only be read.\n\n"
 		"Examples:\n"
 		"  remotemap lend 4711 --view 0=0x7f0012340000+64K,ro --uid nobody -- ./analyser\n"
-		"  remotemap lend 4711 --view 0=0x7f0012340000+64K,ro -- remotemap read - 0x7f0012340000 64",
+		"  remotemap lend 4711 --view 0=0x7f0012340000+64K,ro -- remotemap read - 0x7f0012340000 64\n"
+		"  remotemap lend --qemu /run/vm/qmp --uid nobody -- ./analyser",
 };
 
 /* ---- the context ----------------------------------------------------------- */
@@ -217,6 +229,94 @@ static enum status view_add(struct remotemap *handle,
 	if (error < 0)
 		return fail_source("view", error);
 	return STATUS_OK;
+}
+
+/* The part of a view that is in that range of the guest */
+static enum status part_add(struct remotemap *handle,
+			    const struct remotemap_view *view,
+			    const struct remotemap_qemu_range *range,
+			    uint64_t *covered)
+{
+	uint64_t start = range->address, end = range->address + range->size;
+	struct remotemap_view part = *view;
+
+	if (start < view->address)
+		start = view->address;
+	if (end > view->address + view->size)
+		end = view->address + view->size;
+	if (start >= end || !(range->flags & REMOTEMAP_QEMU_SHOWN))
+		return STATUS_OK;
+	part.offset = view->offset + (start - view->address);
+	part.address = range->host + (start - range->address);
+	part.size = end - start;
+	*covered += part.size;
+	return view_add(handle, &part);
+}
+
+static enum status guest_view_add(const struct source *guest,
+				  const struct remotemap_view *view)
+{
+	enum status status = STATUS_OK;
+	uint64_t covered = 0;
+
+	if (view->address + view->size < view->address)
+		return fail(STATUS_USAGE, "view 0x%" PRIx64
+			    ": it goes beyond all addresses", view->address);
+	for (ssize_t i = 0; i < guest->range_count && !status; i++)
+		status = part_add(guest->handle, view, &guest->ranges[i],
+				  &covered);
+	if (!status && covered != view->size)
+		status = fail(STATUS_USAGE,
+			      "view 0x%" PRIx64 ": of its %s the guest has %s as memory: see remotemap info --qemu",
+			      view->address, size_text(view->size),
+			      size_text(covered));
+	return status;
+}
+
+/* Views of the whole guest make way for those that were asked for. */
+static enum status guest_views_cut(const struct lend *lend)
+{
+	struct remotemap *handle = lend->guest.handle;
+	enum status status = STATUS_OK;
+	struct remotemap_view *views;
+	ssize_t count = remotemap_views(handle, &views);
+	int error = count < 0 ? (int)count : 0;
+
+	for (ssize_t i = 0; i < count && !error; i++)
+		error = remotemap_remove(handle, views[i].offset,
+					 views[i].size);
+	if (count > 0)
+		free(views);
+	if (error)
+		return fail_source("views", error);
+	for (size_t i = 0; i < lend->view_count && !status; i++)
+		status = guest_view_add(&lend->guest, &lend->views[i]);
+	return status;
+}
+
+static enum status guest_context_open(struct lend *lend,
+				      struct remotemap **handle)
+{
+	unsigned int flags = REMOTEMAP_QEMU_ALL | REMOTEMAP_QEMU_UNLOCKED;
+	enum status status;
+	int error;
+
+	for (size_t i = 0; i < lend->view_count; i++)
+		if (!(lend->views[i].flags & PIDFD_MEM_MAP_READONLY))
+			flags |= REMOTEMAP_QEMU_WRITE;
+	status = guest_open(lend->qemu, flags, &lend->guest);
+	if (status)
+		return status;
+	lend->pid = lend->guest.pid;
+	*handle = lend->guest.handle;
+	if (lend->view_count)
+		status = guest_views_cut(lend);
+	error = status ? 0 : remotemap_lock(*handle);
+	if (error < 0)
+		status = fail_source("lock", error);
+	if (status)
+		source_close(&lend->guest);
+	return status;
 }
 
 static enum status context_open(const struct lend *lend,
@@ -276,7 +376,7 @@ static enum status descriptors_cut(const struct remotemap *handle)
 /* This process becomes COMMAND: its exit status and its signals are its own. */
 static int command_run(const struct lend *lend, const struct remotemap *handle)
 {
-	char **command = lend->words.word + 1;
+	char **command = lend->words.word + !lend->qemu;
 	char number[12];
 	enum status status;
 	int error;
@@ -430,14 +530,21 @@ int command_lend(int argc, char **argv)
 	int status = STATUS_USAGE;
 
 	if (command_parse(&argp, argc, argv, &lend) ||
-	    pid_take(lend.words.word[0], &lend.pid) || user_find(&lend))
+	    (!lend.qemu && pid_take(lend.words.word[0], &lend.pid)) ||
+	    user_find(&lend))
 		goto out;
-	status = context_open(&lend, &handle);
+	if (lend.qemu)
+		status = guest_context_open(&lend, &handle);
+	else
+		status = context_open(&lend, &handle);
 	if (status)
 		goto out;
 	status = lend.socket ? (int)socket_serve(&lend, handle) :
 			       command_run(&lend, handle);
-	remotemap_close(handle);
+	if (lend.qemu)
+		source_close(&lend.guest);
+	else
+		remotemap_close(handle);
 out:
 	free(lend.views);
 	return status;

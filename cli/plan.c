@@ -109,6 +109,7 @@ static bool is_zeros(const struct remotemap_region *region)
 struct walk {
 	struct plan *plan;
 	const struct remotemap_region *region;
+	uint64_t shift; /* from its addresses to those of pagemap */
 	struct core_segment segment;
 };
 
@@ -201,7 +202,7 @@ static enum status walk_pagemap(struct walk *walk, uint64_t at, uint64_t end)
 		if (wanted > sizeof(entry))
 			wanted = sizeof(entry);
 		got = pread(walk->plan->pagemap, entry, wanted,
-			    at / CORE_PAGE * sizeof(*entry));
+			    (at + walk->shift) / CORE_PAGE * sizeof(*entry));
 		if (got < 0 && errno == EINTR)
 			continue;
 		if (got < (ssize_t)sizeof(*entry))
@@ -284,13 +285,15 @@ static enum status walk_range(struct walk *walk, uint64_t at, uint64_t end)
 }
 
 static enum status region_plan(struct plan *plan,
-			       const struct remotemap_region *region)
+			       const struct remotemap_region *region,
+			       uint64_t host)
 {
 	enum whole whole = region_whole(plan, region);
 	uint64_t end = region->end;
 	struct walk walk = {
 		.plan = plan,
 		.region = region,
+		.shift = host - region->start,
 		.segment = { .rights = segment_rights(region) },
 	};
 	enum status status;
@@ -323,9 +326,12 @@ enum status plan_make(struct plan *plan, const struct remotemap_region *regions,
 		return fail(errno == ENOENT ? STATUS_ENDED : STATUS_REFUSED,
 			    "%s: %s", path, strerror(errno));
 	for (ssize_t i = 0; i < count && !status; i++)
-		status = region_plan(plan, &regions[i]);
+		status = region_plan(plan, &regions[i],
+				     plan->host ? plan->host[i] :
+						  regions[i].start);
 	close(plan->pagemap);
-	if (!status)
+	plan->core.physical = plan->host;
+	if (!status && !plan->host)
 		status = core_describe(&plan->core, plan->pid, regions, count);
 	if (!status)
 		core_layout(&plan->core);

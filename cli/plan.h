@@ -42,6 +42,8 @@ struct plan {
 	struct plan_options options;
 	struct remotemap *handle;
 	pid_t pid;
+	/* Of a guest: where each region begins in QEMU; else NULL */
+	const uint64_t *host;
 	struct core core;
 	struct plan_extent *extent; /* in order */
 	size_t count, room;

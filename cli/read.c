@@ -78,7 +78,7 @@ static const struct argp argp = {
 	.options = options,
 	.parser = read_option,
 	.children = children,
-	.args_doc = "PID ADDR LEN\n--socket PATH ADDR LEN\n--map-fd N ADDR LEN",
+	.args_doc = "PID ADDR LEN\n--socket PATH ADDR LEN\n--map-fd N ADDR LEN\n--qemu SOCKET ADDR LEN",
 	.doc =
 		"Print memory of a process: as a hex dump, unless told otherwise.\v"
 		"PID may be -, under remotemap lend. ADDR and LEN are numbers such as 4096, 0x1000, 4K.\n\n"

@@ -60,7 +60,8 @@ static const char doc[] =
 	"Examples:\n"
 	"  remotemap search 4711 --text hunter2\n"
 	"  remotemap search --all --resident --hex '7f 45 4c 46 02 ?? 0?'\n"
-	"  remotemap search 4711 4712 --yara rules.yar --json";
+	"  remotemap search 4711 4712 --yara rules.yar --json\n"
+	"  remotemap search --qemu /run/vm/qmp --text 'Linux version' --region ram";
 
 static enum status pattern_take(struct search *search, int key,
 				const char *text)
@@ -152,6 +153,7 @@ static error_t option(int key, char *arg, struct argp_state *state)
 static enum status search_check(const struct search *search)
 {
 	bool lent = !source_takes_pid(&search->source);
+	unsigned int guests = -1U << SPAN_GUEST;
 
 	if (!search->pattern_count && !search->yara)
 		return fail(STATUS_USAGE,
@@ -159,10 +161,13 @@ static enum status search_check(const struct search *search)
 	if (search->pattern_count && search->yara)
 		return fail(STATUS_USAGE,
 			    "--yara and patterns exclude each other: put them into the rules");
+	if (search->filter.kinds & (search->source.qemu ? ~guests : guests))
+		return fail(STATUS_USAGE,
+			    "--region: ram, rom and device are a guest's (--qemu), the others are not");
 	if (search->all + lent + (search->pids.count > 0) == 1)
 		return STATUS_OK;
 	return fail(STATUS_USAGE,
-		    "which processes? PID... or --all or --socket or --map-fd");
+		    "which processes? PID... or --all or --socket or --map-fd or --qemu");
 }
 
 /* ---- one process ----------------------------------------------------------- */
@@ -325,7 +330,7 @@ int command_search(int argc, char **argv)
 {
 	static const struct argp argp = {
 		.options = options, .parser = option,
-		.args_doc = "PID...\n--all", .doc = doc, .children = children,
+		.args_doc = "PID...\n--all\n--qemu SOCKET", .doc = doc, .children = children,
 	};
 	struct search search = { .source = SOURCE_OPTIONS_INIT, .context = 16 };
 	enum status status = command_parse(&argp, argc, argv, &search);

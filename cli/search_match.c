@@ -116,7 +116,7 @@ static const char *region_name(const struct remotemap_region *region)
 {
 	if (!region)
 		return "-";
-	return *region->name ? region->name : remotemap_kind_name(region->kind);
+	return *region->name ? region->name : span_kind_name(region->kind);
 }
 
 static void line_print(const struct search *search,
@@ -171,7 +171,7 @@ static json_t *json_region(const struct remotemap_region *region)
 	return json_pack("{s:o, s:o, s:s, s:s}", "start",
 			 json_address(region->start), "end",
 			 json_address(region->end), "kind",
-			 remotemap_kind_name(region->kind), "name",
+			 span_kind_name(region->kind), "name",
 			 text_printable(region->name));
 }
 

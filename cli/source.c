@@ -13,7 +13,7 @@
 
 /* ---- options --------------------------------------------------------------- */
 
-enum { KEY_SOCKET = 0x1100, KEY_MAP_FD, KEY_RESIDENT };
+enum { KEY_SOCKET = 0x1100, KEY_MAP_FD, KEY_RESIDENT, KEY_QEMU };
 
 static error_t source_option(int key, char *arg, struct argp_state *state)
 {
@@ -34,10 +34,14 @@ static error_t source_option(int key, char *arg, struct argp_state *state)
 	case KEY_RESIDENT:
 		options->resident = true;
 		return 0;
+	case KEY_QEMU:
+		options->qemu = arg;
+		return 0;
 	case ARGP_KEY_END:
-		if (options->socket && options->map_fd >= 0)
+		if (!!options->socket + !!options->qemu +
+		    (options->map_fd >= 0) > 1)
 			argp_error(state,
-				   "--socket and --map-fd exclude each other");
+				   "--socket, --map-fd and --qemu exclude each other");
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -49,6 +53,9 @@ static const struct argp_option source_option_list[] = {
 	  "Instead of PID: what remotemap lend --socket PATH serves", 80 },
 	{ "map-fd", KEY_MAP_FD, "N", 0,
 	  "Instead of PID: the map file that descriptor N is", 80 },
+	{ "qemu", KEY_QEMU, "SOCKET", 0,
+	  "Instead of PID: the guest of the QEMU with that QMP socket; addresses are guest-physical",
+	  80 },
 	{ "resident", KEY_RESIDENT, NULL, 0,
 	  "Only what is in memory: never disturb the source", 80 },
 	{ 0 },
@@ -59,7 +66,7 @@ const struct argp source_argp = { .options = source_option_list,
 
 bool source_takes_pid(const struct source_options *options)
 {
-	return !options->socket && options->map_fd < 0;
+	return !options->socket && !options->qemu && options->map_fd < 0;
 }
 
 /* ---- opening --------------------------------------------------------------- */
@@ -147,6 +154,18 @@ static enum status open_pid(const char *word, unsigned int flags,
 	return error < 0 ? fail_open(source->pid, error) : STATUS_OK;
 }
 
+static enum status open_qemu(const struct source_options *options,
+			     unsigned int flags, struct source *source)
+{
+	unsigned int how = REMOTEMAP_QEMU_ALL;
+
+	if (flags & REMOTEMAP_WRITE)
+		how |= REMOTEMAP_QEMU_WRITE;
+	if (options->resident)
+		how |= REMOTEMAP_QEMU_RESIDENT;
+	return guest_open(options->qemu, how, source);
+}
+
 enum status source_open(const struct source_options *options,
 			const char *pid_word, unsigned int flags,
 			struct source *source)
@@ -161,6 +180,8 @@ enum status source_open(const struct source_options *options,
 		flags |= REMOTEMAP_READONLY;
 	if (options->socket)
 		status = open_socket(options->socket, source);
+	else if (options->qemu)
+		status = open_qemu(options, flags, source);
 	else if (options->map_fd >= 0)
 		status = open_lent(options->map_fd, source);
 	else if (!strcmp(pid_word, "-"))
@@ -184,13 +205,19 @@ enum status source_open(const struct source_options *options,
 		status = fail_source("views", (int)source->view_count);
 		source_close(source);
 	}
+	for (ssize_t i = 0; source->guest && i < source->view_count; i++)
+		source->views[i].address = source->views[i].offset;
 	return status;
 }
 
 void source_close(struct source *source)
 {
 	free(source->views);
-	remotemap_close(source->handle);
+	free(source->ranges);
+	if (source->guest)
+		remotemap_qemu_close(source->guest);
+	else
+		remotemap_close(source->handle);
 	*source = (struct source){ 0 };
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * How a command gets at a source: by number, or as what somebody lent.
+ * How a command gets at a source: by number, as what somebody lent, or as a QEMU
+ * guest.
  *
  * A struct source that was opened is closed once, by source_close(), which may
  * be called on one that is all zero as well.
@@ -11,10 +12,12 @@
 #include <remotemap.h>
 
 #include "common.h"
+#include "guest.h"
 
-/* --socket PATH, --map-fd N, --resident: zero it, and map_fd = -1 */
+/* --socket, --map-fd, --qemu, --resident: zero it, and map_fd = -1 */
 struct source_options {
 	const char *socket;
+	const char *qemu;
 	int map_fd;
 	bool resident;
 };
@@ -28,13 +31,17 @@ struct source {
 	struct remotemap *handle;
 	pid_t pid;  /* 0: it cannot be seen from here */
 	bool lent;  /* by somebody: views as they are, no ctrl file */
-	struct remotemap_view *views; /* in order of their offsets */
+	/* in order of their offsets; of a guest: their addresses are the guest's */
+	struct remotemap_view *views;
 	ssize_t view_count;
+	struct remotemap_qemu *guest; /* NULL: it is no guest; the handle is its */
+	struct remotemap_qemu_range *ranges;
+	ssize_t range_count;
 };
 
 /*
- * Is a word for the PID expected on the command line? Not beside --socket and
- * --map-fd. The word "-" stands for what REMOTEMAP_FD names in the environment.
+ * Is a word for the PID expected on the command line? Not beside --socket,
+ * --map-fd and --qemu. The word "-" stands for what REMOTEMAP_FD names in the environment.
  */
 bool source_takes_pid(const struct source_options *options);
 /*

@@ -12,10 +12,17 @@
 
 enum { KEY_REGION = 0x1200, KEY_WRITABLE, KEY_RANGE };
 
+const char *span_kind_name(unsigned int kind)
+{
+	return kind < SPAN_GUEST ? remotemap_kind_name(kind) :
+				   remotemap_qemu_kind_name(kind - SPAN_GUEST);
+}
+
 static bool kind_add(const char *name, unsigned int *kinds)
 {
-	for (unsigned int kind = 0; kind <= REMOTEMAP_SECRET; kind++) {
-		if (strcmp(name, remotemap_kind_name(kind)))
+	for (unsigned int kind = 0; kind <= SPAN_GUEST + REMOTEMAP_QEMU_DEVICE;
+	     kind++) {
+		if (strcmp(name, span_kind_name(kind)))
 			continue;
 		*kinds |= 1U << kind;
 		return true;
@@ -31,7 +38,7 @@ static void kinds_take(char *list, struct span_filter *filter,
 	while ((name = strsep(&rest, ",")))
 		if (!kind_add(name, &filter->kinds))
 			argp_error(state,
-				   "--region: there is no kind '%s'; anonymous, file, shmem, hugetlb, heap, stack, special",
+				   "--region: there is no kind '%s'; anonymous, file, shmem, hugetlb, heap, stack, special; of a guest: ram, rom, device",
 				   text_printable(name));
 }
 
@@ -71,7 +78,7 @@ static error_t filter_option(int key, char *arg, struct argp_state *state)
 
 static const struct argp_option filter_options[] = {
 	{ "region", KEY_REGION, "KIND[,KIND]...", 0,
-	  "Only such regions: anonymous, file, shmem, hugetlb, heap, stack, special",
+	  "Only such regions: anonymous, file, shmem, hugetlb, heap, stack, special; of a guest: ram, rom, device",
 	  70 },
 	{ "writable", KEY_WRITABLE, NULL, 0,
 	  "Only what the source may write itself", 70 },
@@ -147,6 +154,32 @@ static int view_spans(struct spans *spans, const struct remotemap_view *view,
 	return error;
 }
 
+/* The ranges of a guest, as regions. Their names stay the source's. */
+static ssize_t guest_regions(const struct source *source,
+			     struct remotemap_region **regions)
+{
+	struct remotemap_region *region;
+
+	region = calloc(source->range_count + 1, sizeof(*region));
+	if (!region)
+		return -ENOMEM;
+	*regions = region;
+	for (ssize_t i = 0; i < source->range_count; i++, region++) {
+		const struct remotemap_qemu_range *range = &source->ranges[i];
+
+		region->start = range->address;
+		region->end = range->address + range->size;
+		region->kind = SPAN_GUEST + range->kind;
+		region->name = (char *)range->name;
+		region->flags = REMOTEMAP_REGION_READ;
+		if (range->flags & REMOTEMAP_QEMU_SHOWN)
+			region->flags |= REMOTEMAP_REGION_SHOWN;
+		if (range->kind == REMOTEMAP_QEMU_RAM)
+			region->flags |= REMOTEMAP_REGION_WRITE;
+	}
+	return source->range_count;
+}
+
 int spans_find(const struct source *source, const struct span_filter *filter,
 	       struct spans *spans)
 {
@@ -155,7 +188,9 @@ int spans_find(const struct source *source, const struct span_filter *filter,
 	int error = 0;
 
 	*spans = (struct spans){ 0 };
-	if (source->pid > 0)
+	if (source->guest)
+		count = guest_regions(source, &spans->regions);
+	else if (source->pid > 0)
 		count = remotemap_regions_brief(source->pid, &spans->regions);
 	if (count < 0 && needed)
 		return (int)count;

@@ -12,11 +12,14 @@
 #include "source.h"
 
 struct span_filter {
-	unsigned int kinds; /* 1U << enum remotemap_kind; 0: all */
+	unsigned int kinds; /* 1U << a region's kind; 0: all */
 	bool writable;	    /* only what the source may write */
 	uint64_t start;	    /* of the source's addresses */
 	uint64_t end;	    /* 0: to the end */
 };
+
+/* A region of a guest has this and an enum remotemap_qemu_kind for its kind. */
+#define SPAN_GUEST 16U
 
 struct span {
 	uint64_t address; /* in the source */
@@ -53,5 +56,7 @@ int span_data(const struct source *source, const struct span *span,
 /* The region at that address, or NULL */
 const struct remotemap_region *spans_region(const struct spans *spans,
 					    uint64_t address);
+/* A word for the kind of one of those regions */
+const char *span_kind_name(unsigned int kind);
 
 #endif /* REMOTEMAP_CLI_SPANS_H */

@@ -161,7 +161,7 @@ int command_watch(int argc, char **argv)
 {
 	static const struct argp argp = {
 		.options = options, .parser = option,
-		.args_doc = "PID ADDRESS LENGTH\n--socket PATH ADDRESS LENGTH",
+		.args_doc = "PID ADDRESS LENGTH\n--socket PATH ADDRESS LENGTH\n--qemu SOCKET ADDRESS LENGTH",
 		.doc = doc, .children = children,
 	};
 	struct watch watch = {

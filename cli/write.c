@@ -71,7 +71,7 @@ static const struct argp argp = {
 	.options = options,
 	.parser = write_option,
 	.children = children,
-	.args_doc = "PID ADDR\n--socket PATH ADDR\n--map-fd N ADDR",
+	.args_doc = "PID ADDR\n--socket PATH ADDR\n--map-fd N ADDR\n--qemu SOCKET ADDR",
 	.doc =
 		"Write standard input into a process's memory, after asking on the terminal.\v"
 		"PID may be -, under remotemap lend. What the process may not write itself is not written.\n\n"

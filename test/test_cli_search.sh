@@ -259,12 +259,14 @@ cost() {
 	grep -E '^(Rss|Swap|Pss_Dirty)' "/proc/$1/smaps_rollup"
 }
 
-# A Python that has a file mapped and has touched none of it
+# A Python that has a file mapped, which may be one of tmpfs, and has touched none
+# of it
 untouched() {
 	dd if=/dev/zero bs=1M count=4 2>/dev/null | tr '\0' x >"$work/file"
 	cat >"$work/untouched.py" <<-'END'
 		import mmap, sys, time
-		memory = mmap.mmap(open(sys.argv[1]).fileno(), 0, prot=mmap.PROT_READ)
+		file = open(sys.argv[1])
+		memory = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
 		memory.madvise(mmap.MADV_RANDOM)
 		print("ready", flush=True)
 		time.sleep(1000000)
@@ -278,7 +280,7 @@ untouched() {
 resident_leaves_python_alone() {
 	untouched
 	before=$(cost "$untouched")
-	run remotemap search "$untouched" --resident --text xxxxxxxxxxxxxxxx --region file
+	run remotemap search "$untouched" --resident --text xxxxxxxxxxxxxxxx --region file,shmem
 	exited 1
 	run remotemap search "$untouched" --resident --text 'sleep(1000000)'
 	same "$before" "$(cost "$untouched")"
@@ -291,7 +293,7 @@ resident_leaves_python_alone() {
 	run remotemap search "$untouched" --resident --yara "$work/sleep.yar"
 	same "$before" "$(cost "$untouched")"
 	# So it would be seen: without, all of the file is brought in.
-	run remotemap search "$untouched" --text xxxxxxxxxxxxxxxx --region file --max 1
+	run remotemap search "$untouched" --text xxxxxxxxxxxxxxxx --region file,shmem --max 1
 	exited 0
 	not same "$before" "$(cost "$untouched")"
 }
@@ -398,15 +400,15 @@ what_cannot_be_read_is_told() {
 	background python3 -B "$work/short.py" "$work/short" >"$work/ready"
 	short=$!
 	until_true grep -q ready "$work/ready"
-	run remotemap search "$short" --region file --text yyyyyyyyyyyyyyyyyyyyyyy --max 9
+	run remotemap search "$short" --region file,shmem --text yyyyyyyyyyyyyyyyyyyyyyy --max 9
 	exited 0
-	run remotemap search "$short" --region file --text zzzzzzzzzzzzzzzzzzzzzzz
+	run remotemap search "$short" --region file,shmem --text zzzzzzzzzzzzzzzzzzzzzzz
 	exited 1
 	said '^remotemap search: process [0-9]+: 5[0-9]\.[0-9] KiB in [0-9]+ places could not be read'
 	rules short <<-'END'
 		rule short { strings: $a = /y{100}/ condition: #a == 8093 }
 	END
-	run remotemap search "$short" --region file --yara "$work/short.yar"
+	run remotemap search "$short" --region file,shmem --yara "$work/short.yar"
 	exited 0
 	said '^remotemap search: process [0-9]+: 5[0-9]\.[0-9] KiB in [0-9]+ places could not be read'
 }

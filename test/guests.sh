@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=sh disable=SC2154 # tap.sh is read before
+#
+# QEMU with the small guest of test/guest/guest.S, for tests of --qemu.
+#
+# $monitor is the QMP socket that remotemap is given, `qmp` speaks through another
+# one, and $monitor.third is for who keeps it. Where the guest's words are: see guest.S.
+
+page=0x200000
+text=0x200030
+
+# guest_start ARGUMENT...: for QEMU, -M MACHINE first; $guest is its pid
+guest_start() {
+	guest_number=$((${guest_number:-0} + 1))
+	monitor=$work/qmp$guest_number
+	background qemu-system-x86_64 "$@" -accel tcg -display none -nodefaults \
+		-no-user-config -kernel guest.bin \
+		-qmp "unix:$monitor,server=on,wait=off" \
+		-qmp "unix:$monitor.other,server=on,wait=off" \
+		-qmp "unix:$monitor.third,server=on,wait=off" \
+		>"$work/qemu" 2>&1
+	guest=$!
+	until_true guest_runs || {
+		cat "$work/qemu"
+		return 1
+	}
+}
+
+guest_runs() {
+	remotemap read --raw --qemu "$monitor" $text 16 |
+		grep -q 'a guest was here'
+}
+
+guest_end() {
+	kill -KILL "$guest"
+	wait "$guest" 2>/dev/null || true
+}
+
+# qmp COMMAND [NAME=VALUE]...
+qmp() {
+	python3 qmp.py "$monitor.other" "$@"
+}
+
+# word ADDRESS: the 32 bits that are there, decimal
+word() {
+	remotemap read --raw --qemu "$monitor" "$1" 4 | od -An -tu4 | tr -d ' '
+}
+
+# put ADDRESS NUMBER...: 32 bits each
+put() {
+	put_at=$1
+	shift
+	for put_word; do
+		for put_shift in 0 8 16 24; do
+			# shellcheck disable=SC2059 # it is the byte
+			printf "\\$(printf %03o $(((put_word >> put_shift) & 255)))"
+		done
+	done | remotemap write --yes --qemu "$monitor" "$put_at"
+}
+
+# order NUMBER FROM TO LENGTH: and it is done when this returns
+order() {
+	put $((page + 0x14)) 0
+	put $((page + 0x18)) "$2" "$3" "$4"
+	put $((page + 0x10)) "$1"
+	until_true ordered "$1"
+}
+
+ordered() {
+	[ "$(word $((page + 0x14)))" = "$1" ]
+}
+
+fill() {
+	order 1 0 "$1" "$2"
+}
+
+move() {
+	order 2 "$1" "$2" "$3"
+}
+
+eject() {
+	order 3 "$1" 0 0
+}
+
+# filled ADDRESS LENGTH: what fill() makes there
+filled() {
+	python3 -c '
+import struct, sys
+start, length = (int(word, 0) for word in sys.argv[1:])
+sys.stdout.buffer.write(b"".join(struct.pack("<I", ~at & 0xffffffff)
+                        for at in range(start, start + length, 4)))' "$1" "$2"
+}
+
+# has_filled ADDRESS LENGTH [PLACE]: it is there, or at PLACE
+has_filled() {
+	filled "$1" "$2" >"$work/wanted"
+	remotemap read --raw --qemu "$monitor" "${3:-$1}" "$2" |
+		cmp - "$work/wanted"
+}
+
+# guest_goes_on: its counter grows
+guest_goes_on() {
+	goes_before=$(word $page)
+	until_true guest_counts "$goes_before"
+}
+
+guest_counts() {
+	[ "$(word $page)" != "$1" ]
+}
+
+# layout: START END KIND NAME of what is memory, by QEMU's own flat view
+layout() {
+	qmp human-monitor-command command-line='info mtree -f' | tr -d '\r' |
+		awk '/^FlatView/ { in_view = 0 }
+			/^ AS "memory", root: system/ { in_view = 1 }
+			in_view && /^  [0-9a-f]+-[0-9a-f]+ \(prio/ && !/i\/o\)/ {
+				sub(/\(prio [^,]*, /, "")
+				sub(/\):/, "")
+				sub(/-/, " ")
+				print $1, $2, $3, $4
+			}'
+}
