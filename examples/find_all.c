@@ -1,34 +1,45 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include <err.h>
-#include <errno.h>
 #include <inttypes.h>
 #include <remotemap.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Print where in the region it is. It may end, or have gaps, at any time. */
+/* Print each place in length bytes, which are at that address of the process. */
+static void find(const char *mirror, uint64_t address, size_t length,
+		 const char *text)
+{
+	size_t done = 0;
+	const void *at;
+
+	/* What is gone by now ends it. */
+	while (done < length &&
+	       remotemap_guard_find(mirror + done, length - done, text,
+				    strlen(text), &at) == 1) {
+		done = (const char *)at - mirror;
+		printf("%#" PRIx64 "\n", address + done);
+		done++;
+	}
+}
+
+/* The same for what is in memory of a region: to touch the rest takes time. */
 static void search(const struct remotemap *source,
 		   const struct remotemap_region *region, const char *text)
 {
-	size_t length = region->end - region->start, done = 0;
-	const void *at;
-	char *mirror;
-	int found;
+	int64_t begin, end = region->start;
+	size_t length = region->end - region->start;
+	void *mirror;
 
-	if (remotemap_map(source, region->start, length, NULL,
-			  (void **)&mirror))
+	if (remotemap_map(source, region->start, length, NULL, &mirror))
 		return;
-	while (done < length) {
-		found = remotemap_guard_find(mirror + done, length - done, text,
-					     strlen(text), &at);
-		if (found == 0 || (found < 0 && found != -EFAULT))
-			break;
-		done = (const char *)at - mirror;
-		if (found == 1)
-			printf("%#" PRIx64 "\n", region->start + done++);
-		else /* what is not there: on with the next page */
-			done = (done | 4095) + 1;
+	while ((begin = remotemap_next_data(source, end)) >= 0 &&
+	       begin < (int64_t)region->end) {
+		end = remotemap_next_hole(source, begin);
+		if (end <= begin || end > (int64_t)region->end)
+			end = region->end;
+		find((char *)mirror + (begin - region->start), begin,
+		     end - begin, text);
 	}
 	remotemap_unmap(mirror, length);
 }
