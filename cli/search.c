@@ -177,7 +177,7 @@ static void lost_tell(const struct target *target)
 	if (!target->lost)
 		return;
 	progress_hide();
-	complain("process %d: %s in %llu places could not be read: past a file's end, or gone meanwhile",
+	complain("process %d: %s in %llu places could not be read: gone meanwhile",
 		 target->source.pid, size_text(target->lost),
 		 (unsigned long long)target->lost_places);
 }

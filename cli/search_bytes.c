@@ -121,31 +121,40 @@ static uint64_t range_search(struct hunt *hunt, uint64_t from, uint64_t to)
 	return to - (uint64_t)(limit - part_search(hunt, start, limit));
 }
 
+/* [from, to) was there a moment ago; from on it is not, until next. */
+static void lost_add(struct target *target, uint64_t from, uint64_t to,
+		     uint64_t next)
+{
+	target->lost_places++;
+	target->lost += (next < to ? next : to) - from;
+}
+
 static int span_search(struct hunt *hunt)
 {
 	struct target *target = hunt->target;
 	const struct span *span = hunt->span;
 	uint64_t end = span->offset + span->length;
-	uint64_t at = span->offset;
+	uint64_t at = span->offset, reached = at, before = at;
 
 	while (!search_over(hunt->search)) {
-		uint64_t from = at, to, reached;
+		uint64_t from = at, to;
 		int more = span_data(&target->source, span, &from, &to);
 
 		if (more < 0)
 			return more;
-		progress_add((more ? from : end) - at);
+		if (!more)
+			from = end;
+		if (reached < before)
+			lost_add(target, reached, before, from);
+		progress_add(from - at);
 		if (!more)
 			break;
 		reached = range_search(hunt, from, to);
-		at = to;
-		if (reached == to)
-			continue;
-		at = (reached & -PAGE) + PAGE;
+		before = to;
+		/* It is not looked at again: it would take its time, again. */
+		at = reached < to ? (reached & -PAGE) + PAGE : to;
 		if (at > end)
 			at = end;
-		target->lost_places++;
-		target->lost += at - reached;
 	}
 	return 0;
 }
