@@ -44,16 +44,34 @@ static size_t source_bytes(const struct target *target, uint64_t address,
 	return n > 0 ? (size_t)n : 0;
 }
 
+/*
+ * How many bytes before a match may be looked at: none before its region, if no other
+ * is there. To ask for what is right below a stack makes the kernel log it.
+ */
+static size_t before_room(const struct search *search,
+			  const struct target *target, uint64_t address)
+{
+	size_t room = search->context;
+	const struct remotemap_region *region;
+
+	if (room > address)
+		room = address;
+	region = spans_region(&target->spans, address);
+	if (region && room > address - region->start &&
+	    !spans_region(&target->spans, address - room))
+		room = address - region->start;
+	return room;
+}
+
 /* What is there now: it may be less than there was. */
 static struct excerpt *excerpt_take(const struct search *search,
 				    const struct target *target,
 				    const struct match *match)
 {
-	size_t context = search->context, before = context, n;
+	size_t before = before_room(search, target, match->address);
+	size_t context = search->context, n;
 	struct excerpt *excerpt;
 
-	if (before > match->address)
-		before = match->address;
 	excerpt = calloc(1, sizeof(*excerpt) + 2 * context + SHOWN_MAX);
 	if (!excerpt || match->nowhere)
 		return excerpt;
