@@ -204,7 +204,7 @@ what_makes_no_sense_is_2() {
 
 a_closed_pipe_is_5() {
 	{
-		remotemap watch "$source" "$memory" 16K --count 1 2>"$err" ||
+		remotemap watch "$source" "$memory" 20K --count 1 2>"$err" ||
 			echo $? >"$work/status"
 	} | head -n 1 >"$out"
 	status=$(cat "$work/status")
