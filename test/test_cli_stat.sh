@@ -160,7 +160,7 @@ screen() {
 		    before = termios.tcgetattr(0)
 		    status = os.spawnvp(os.P_WAIT, "remotemap",
 		        ["remotemap", "stat", "--follow", "--interval", "0.2"])
-		    print("restored" if termios.tcgetattr(0) == before else "changed")
+		    print("\n" + ("restored" if termios.tcgetattr(0) == before else "changed"))
 		    sys.exit(status)
 		said = b""
 		while said.count(b"\033[J") < 3:
@@ -179,9 +179,11 @@ screen() {
 	END
 }
 
-# on_screen PATTERN: what is there at last, without what moves the cursor
+# screen_lines: what was printed, a line each, without what moves the cursor
 screen_lines() {
-	tr -d '\r' <"$out" | sed 's/\x1b\[[0-9;?]*[a-zA-Z]//g'
+	escape=$(printf '\033')
+	tr -d '\r' <"$out" | sed -e "s/$escape\[H/\n/g" \
+		-e "s/$escape\[[0-9;?]*[a-zA-Z]//g"
 }
 
 follow_draws_and_restores_the_terminal() {
