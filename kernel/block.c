@@ -317,13 +317,15 @@ static struct view *__view_at(struct interval_tree_node *node)
 
 /**
  * struct places - where the source's pages are in a context's map file
+ * @passing: in context->passing
  * @start: the source's addresses
  * @last: the last of them
- * @next: the view whose turn is next, or NULL
+ * @next: the view whose turn is next, or NULL; it is in the tree
  * @nr: of @at
  * @at: places of the views before that
  */
 struct places {
+	struct list_head passing;
 	unsigned long start;
 	unsigned long last;
 	struct view *next;
@@ -331,31 +333,42 @@ struct places {
 	struct place at[PLACES];
 };
 
-/* The next places. The view after them stays, too, until its turn comes. */
+static struct view *__places_after(const struct places *places,
+				   struct view *view)
+{
+	return __view_at(interval_tree_iter_next(&view->node, places->start,
+						 places->last));
+}
+
+/* The next places. */
 static bool __places_next(struct context *context, struct places *places)
 {
-	struct interval_tree_node *node;
 	struct view *view = places->next;
 	unsigned long from, to;
 	struct place *place;
 
 	lockdep_assert_held(&context->watch->lock);
-	if (view && !--view->awaited && view->dead)
-		wake_up_all(&context->watch->wait);
 	for (places->nr = 0; view && places->nr < PLACES;
-	     view = __view_at(node)) {
+	     view = __places_after(places, view)) {
 		from = max(places->start, view->address) - view->address;
 		to = min(places->last, view->node.last) - view->address;
 		place = &places->at[places->nr++];
 		place->first = view->pgoff + (from >> PAGE_SHIFT);
 		place->last = view->pgoff + (to >> PAGE_SHIFT);
-		node = interval_tree_iter_next(&view->node, places->start,
-					       places->last);
 	}
 	places->next = view;
-	if (view)
-		view->awaited++;
 	return places->nr;
+}
+
+/* Before it leaves the tree: who would go on from it goes on from the next. */
+void __places_pass(struct view *view)
+{
+	struct places *places;
+
+	lockdep_assert_held(&view->context->watch->lock);
+	list_for_each_entry(places, &view->context->passing, passing)
+		if (places->next == view)
+			places->next = __places_after(places, view);
 }
 
 /* Whether a view shows any of the source's pages [first, last] */
@@ -415,7 +428,7 @@ static bool __context_zap(struct context *context, unsigned long first,
 		context->hit = sweep->heard;
 		context->counters.invalidations_hit++;
 	}
-	places.next->awaited++;
+	list_add(&places.passing, &context->passing);
 	while (__places_next(context, &places)) {
 		__context_keep(context);
 		for (i = 0; i < places.nr; i++)
@@ -423,6 +436,7 @@ static bool __context_zap(struct context *context, unsigned long first,
 					   places.at[i].last);
 		__context_let_go(context);
 	}
+	list_del(&places.passing);
 	return true;
 }
 

@@ -166,6 +166,7 @@ struct watch {
  * @owned_first: no block before this one was ever its own
  * @owned_last: nor after
  * @addresses: the views by their range in the source
+ * @passing: invalidations that go through them, and drop the lock between
  * @counters: for fdinfo
  * @failures: by task
  * @poll: poll waits here for @ended
@@ -201,6 +202,7 @@ struct context {
 	unsigned long owned_first;
 	unsigned long owned_last;
 	struct rb_root_cached addresses;
+	struct list_head passing;
 	struct counters counters;
 	struct failure failures[FAILURES];
 	wait_queue_head_t poll;
@@ -227,8 +229,6 @@ struct context {
  * @rcu: for those who found it in the tree a moment ago
  * @dead: nothing may enter a mirror any more: it is removed, or will be, or could
  *        not be taken out of the tree for want of memory; watch->lock
- * @awaited: so many invalidations go on from it: it stays in
- *           context->addresses; watch->lock
  */
 struct view {
 	struct context *context;
@@ -240,7 +240,6 @@ struct view {
 	refcount_t refs;
 	struct rcu_head rcu;
 	bool dead;
-	unsigned int awaited;
 };
 
 struct viewer;
@@ -339,6 +338,7 @@ void blocks_exit(void);
 struct block *block_get(struct context *context, unsigned long address);
 unsigned long *__block_pages(struct block *block, const struct context *context,
 			     unsigned long address);
+void __places_pass(struct view *view);
 void blocks_forget(struct context *context, unsigned long first,
 		   unsigned long last);
 void blocks_leave(struct context *context);

@@ -207,8 +207,7 @@ static void __view_kill(struct view *view)
 
 /*
  * It is dead and out of context->views. Until the zap was done invalidations had
- * to find it: its pages were still in mirrors. One that is at it now goes on from
- * it (block.c).
+ * to find it: its pages were still in mirrors.
  */
 static void __view_bury(struct view *view)
 {
@@ -218,11 +217,7 @@ static void __view_bury(struct view *view)
 
 	lockdep_assert_held(&context->mutex);
 	spin_lock(&watch->lock);
-	while (view->awaited) {
-		spin_unlock(&watch->lock);
-		wait_event(watch->wait, !READ_ONCE(view->awaited));
-		spin_lock(&watch->lock);
-	}
+	__places_pass(view);
 	interval_tree_remove(&view->node, &context->addresses);
 	shared = interval_tree_iter_first(&context->addresses, view->node.start,
 					  view->node.last);
