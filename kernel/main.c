@@ -26,9 +26,6 @@
 #include "compat.h"
 #include "remote_mapping.h"
 
-/* "MIRR" */
-#define REMOTE_MAPPING_MAGIC 0x4d495252
-
 static struct kmem_cache *context_cache;
 static struct vfsmount *context_mount;
 static const struct file_operations map_fops;

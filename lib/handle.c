@@ -11,9 +11,6 @@
 #include <sys/stat.h>
 #include <sys/vfs.h>
 
-/* The file system of map files: REMOTE_MAPPING_MAGIC in the module */
-#define MAP_MAGIC 0x4d495252
-
 int handle_new(int ctrl_fd, int map_fd, struct remotemap **handle)
 {
 	struct remotemap *made;
@@ -46,7 +43,7 @@ int map_check(int fd)
 
 	if (flags < 0 || flags & O_PATH || fstatfs(fd, &fs) || fstat(fd, &file))
 		return -EBADF;
-	if ((unsigned long)fs.f_type == MAP_MAGIC)
+	if ((unsigned long)fs.f_type == REMOTE_MAPPING_MAGIC)
 		return 0;
 	if (!S_ISCHR(file.st_mode))
 		return -EBADF;

@@ -28,6 +28,9 @@
 /* The name of the misc device, under /dev. */
 #define REMOTE_MAPPING_DEVICE "mirror-proc"
 
+/* f_type of statfs(2) on a map file; nothing else is on that file system. */
+#define REMOTE_MAPPING_MAGIC 0x4d495252
+
 /*
  * On an open file of the device: it becomes the map file of the process whose
  * pid (by value, in the caller's pid namespace) is the argument, with one
