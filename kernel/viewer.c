@@ -351,13 +351,12 @@ static void mirror_empty(struct mirror *mirror)
 	vma_zap(mirror->vma, mirror->addresses.start, mirror->addresses.last);
 }
 
-/*
- * How many pages are taken out without a pause: 32 MiB where others wait for it, for
- * what is memory management to them; and without a lock.
- */
+/* How many pages are taken out without a pause: 32 MiB in an invalidation, */
 #define ZAP_PAGES 8192UL
+/* where nobody else waits for it, */
 #define ZAP_PAGES_ALONE (PUD_SIZE / PAGE_SIZE)
-#define ZAP_PAGES_LOOSE 512UL
+/* and where a lock cannot be had that ought to be. */
+#define ZAP_PAGES_ASIDE 512UL
 
 /**
  * struct zap - which pages of the map file are to be taken out of mirrors
@@ -539,12 +538,12 @@ static void mirrors_zap_aside(struct mirror *mirror, struct zap *zap)
 	part.first = max(zap->first, mirror->pages.start);
 	while (part.first <= last) {
 		part.last = last;
-		if (!part.mapped && !part.empty)
-			part.last = min(last, part.first + ZAP_PAGES_LOOSE - 1);
-		if (part.mapped)
+		if (part.mapped) {
 			mirror_zap(mirror, &part);
-		else
-			mirror_zap_aside(mirror, &part);
+			break;
+		}
+		part.last = min(last, part.first + ZAP_PAGES_ASIDE - 1);
+		mirror_zap_aside(mirror, &part);
 		part.first = part.last + 1;
 	}
 	zap->mapped = part.mapped;
@@ -624,7 +623,8 @@ static pgoff_t __mirrors_zap_part(struct zap *zap, pgoff_t first, pgoff_t last)
 	while (node) {
 		next = interval_tree_iter_next(node, zap->first, zap->last);
 		mirror = container_of(node, struct mirror, pages);
-		if (zap->mapped)
+		/* Of what is empty nobody is told. */
+		if (zap->mapped || zap->empty)
 			mirror_zap(mirror, zap);
 		else
 			mirrors_zap_aside(mirror, zap);
