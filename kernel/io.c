@@ -85,11 +85,17 @@ static long resident_hold(struct transfer *transfer, unsigned long address,
 	return held;
 }
 
-/* Hold up to nr pages of the source from address on; how many, or an error. */
+/*
+ * Hold up to nr pages of the source from address on; how many, or an error.
+ *
+ * What the source has not mapped is not asked of get_user_pages(): below a stack that
+ * grows the stack before Linux 6.5, or prints that it does not any more.
+ */
 static long pages_hold(struct transfer *transfer, const struct view *view,
 		       unsigned long address, unsigned long nr)
 {
 	struct mm_struct *mm = transfer->context->mm;
+	struct vm_area_struct *vma;
 	int locked = 1;
 	long ret;
 
@@ -98,7 +104,12 @@ static long pages_hold(struct transfer *transfer, const struct view *view,
 	ret = mmap_read_lock_killable(mm);
 	if (ret)
 		goto out_mm;
-	if (view->flags & PIDFD_MEM_MAP_RESIDENT)
+	vma = vma_lookup(mm, address);
+	if (vma)
+		nr = min(nr, (vma->vm_end - address) >> PAGE_SHIFT);
+	if (!vma)
+		ret = -EFAULT;
+	else if (view->flags & PIDFD_MEM_MAP_RESIDENT)
 		ret = resident_hold(transfer, address, nr);
 	else if (transfer->write)
 		ret = pin_user_pages_remote(mm, address, nr, FOLL_WRITE,

@@ -536,6 +536,31 @@ TEST_F_TIMEOUT(io, moves_2_gib_at_a_time_as_any_file, 120)
 	EXPECT_EQ(0, memcmp(at, "AB", 3));
 }
 
+/* Below a stack that could grow there is nothing; and looking does not make it grow. */
+TEST_F(io, below_a_stack_is_a_hole)
+{
+	uint64_t stack = source_mmap(self->source, 0, 1024 * PAGE_SIZE, PROT_NONE,
+				     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char bytes[2 * PAGE_SIZE];
+
+	/* Two pages, a hole that the stack could grow into, a stack of four */
+	source_munmap(self->source, stack, 1024 * PAGE_SIZE);
+	source_mmap(self->source, stack, 2 * PAGE_SIZE, PROT_READ,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+	source_mmap(self->source, stack + 512 * PAGE_SIZE, 4 * PAGE_SIZE,
+		    PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_GROWSDOWN,
+		    -1, 0);
+	ASSERT_EQ(0, view_add(self->ctrl, stack, FAR, 1024 * PAGE_SIZE, 0));
+	EXPECT_EQ(-1, pread(self->map, bytes, 1, FAR + 511 * PAGE_SIZE));
+	EXPECT_EQ(EFAULT, errno);
+	EXPECT_EQ(PAGE_SIZE,
+		  pread(self->map, bytes, sizeof(bytes), FAR + PAGE_SIZE));
+	EXPECT_EQ(1, pread(self->map, bytes, 1, FAR + 512 * PAGE_SIZE));
+	EXPECT_EQ(16, smaps(self->source->pid, stack + 512 * PAGE_SIZE, "Size"));
+	EXPECT_EQ(-1, pread(self->map, bytes, 1, FAR + 511 * PAGE_SIZE));
+}
+
 TEST_F(io, count_of_4_gib_ends_where_memory_does)
 {
 	char *own = mmap(NULL, 4 * GIB, PROT_READ | PROT_WRITE,
