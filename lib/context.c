@@ -207,8 +207,10 @@ int options_read(void *to, size_t size, size_t first, const void *from)
 	return 0;
 }
 
+/* What is the same in all of them, first */
 static int open_options(struct remotemap_open_options *to,
-			const struct remotemap_open_options *from)
+			const struct remotemap_open_options *from,
+			struct remotemap **handle)
 {
 	const unsigned int view = REMOTEMAP_READONLY | REMOTEMAP_RESIDENT;
 	int err = options_read(to, sizeof(*to), sizeof(*to), from);
@@ -219,7 +221,7 @@ static int open_options(struct remotemap_open_options *to,
 		return -EINVAL;
 	if (to->flags & view && !(to->flags & REMOTEMAP_IDENTITY))
 		return -EINVAL;
-	return 0;
+	return handle ? 0 : -EFAULT;
 }
 
 static int access_of(const struct remotemap_open_options *options)
@@ -334,11 +336,9 @@ EXPORTED int remotemap_open_pid(pid_t pid,
 	char path[64];
 	int err, fd;
 
-	err = open_options(&all, options);
+	err = open_options(&all, options, handle);
 	if (err)
 		return err;
-	if (!handle)
-		return -EFAULT;
 	if (pid <= 0)
 		return -ESRCH;
 	snprintf(path, sizeof(path), "/proc/%d/mem", pid);
@@ -355,11 +355,9 @@ EXPORTED int remotemap_open_pidfd(int pidfd,
 	struct remotemap_open_options all;
 	int err;
 
-	err = open_options(&all, options);
+	err = open_options(&all, options, handle);
 	if (err)
 		return err;
-	if (!handle)
-		return -EFAULT;
 	return open_handle_of(open_authority(pidfd, access_of(&all)), &all,
 			      handle);
 }
@@ -372,11 +370,9 @@ EXPORTED int remotemap_open_mem(int mem_fd,
 	struct remotemap_open_options all;
 	int err, flags;
 
-	err = open_options(&all, options);
+	err = open_options(&all, options, handle);
 	if (err)
 		return err;
-	if (!handle)
-		return -EFAULT;
 	flags = fcntl(mem_fd, F_GETFL);
 	if (flags < 0)
 		return -errno;
@@ -393,11 +389,9 @@ EXPORTED int remotemap_open_self(const struct remotemap_open_options *options,
 	struct remotemap_open_options all;
 	int err;
 
-	err = open_options(&all, options);
+	err = open_options(&all, options, handle);
 	if (err)
 		return err;
-	if (!handle)
-		return -EFAULT;
 	/* The first thread may have ended, and with it what /proc/self has. */
 	return open_handle_of(open_file("/proc/thread-self/mem",
 					access_of(&all)),
