@@ -1253,8 +1253,8 @@ unsigned int slower(void)
 
 unsigned int patience(unsigned int seconds)
 {
-	/* A host that does something else lets a machine stand for a minute or
-	 * two, by whose clock that time has passed.
+	/* An emulated machine stands for a minute or two now and then (see
+	 * test/vm/run), and its clock goes on.
 	 */
 	return seconds * 8 * slower();
 }
