@@ -283,8 +283,8 @@ struct block *block_get(struct context *context, unsigned long address)
 /* How many blocks of one owner are zapped at once: 32 MiB. */
 #define STRETCH_BLOCKS 16
 
-/* How many places are looked up with the lock held all the time. */
-#define PLACES 8
+/* In so many places one page is looked for. */
+#define PLACES 16
 
 /* [first, last] in pages of the map file. */
 struct place {
@@ -310,86 +310,81 @@ struct sweep {
 	bool hit;
 };
 
+/**
+ * struct places - where a range of the source is in a context's map file
+ * @last: the last page of that range
+ * @nr: of @at; PLACES_MANY: of its first page alone there are more
+ * @at: each in another view
+ */
+struct places {
+	unsigned long last;
+	unsigned int nr;
+	struct place at[PLACES];
+};
+
+#define PLACES_MANY (PLACES + 1)
+
 static struct view *__view_at(struct interval_tree_node *node)
 {
 	return node ? container_of(node, struct view, node) : NULL;
 }
 
-/**
- * struct places - where the source's pages are in a context's map file
- * @passing: in context->passing
- * @start: the source's addresses
- * @last: the last of them
- * @next: the view whose turn is next, or NULL; it is in the tree
- * @nr: of @at
- * @at: places of the views before that
+/*
+ * Of [first, last], or of as much of it as there is room for: views come in the
+ * order in which they start.
  */
-struct places {
-	struct list_head passing;
-	unsigned long start;
-	unsigned long last;
-	struct view *next;
-	unsigned int nr;
-	struct place at[PLACES];
-};
-
-static struct view *__places_after(const struct places *places,
-				   struct view *view)
+static void __places_find(struct context *context, struct places *places,
+			  unsigned long first, unsigned long last)
 {
-	return __view_at(interval_tree_iter_next(&view->node, places->start,
-						 places->last));
-}
-
-/* The next places. */
-static bool __places_next(struct context *context, struct places *places)
-{
-	struct view *view = places->next;
-	unsigned long from, to;
-	struct place *place;
-
-	lockdep_assert_held(&context->watch->lock);
-	for (places->nr = 0; view && places->nr < PLACES;
-	     view = __places_after(places, view)) {
-		from = max(places->start, view->address) - view->address;
-		to = min(places->last, view->node.last) - view->address;
-		place = &places->at[places->nr++];
-		place->first = view->pgoff + (from >> PAGE_SHIFT);
-		place->last = view->pgoff + (to >> PAGE_SHIFT);
-	}
-	places->next = view;
-	return places->nr;
-}
-
-/* Before it leaves the tree: who would go on from it goes on from the next. */
-void __places_pass(struct view *view)
-{
-	struct places *places;
-
-	lockdep_assert_held(&view->context->watch->lock);
-	list_for_each_entry(places, &view->context->passing, passing)
-		if (places->next == view)
-			places->next = __places_after(places, view);
-}
-
-/* Whether a view shows any of the source's pages [first, last] */
-static bool __places_first(struct context *context, struct places *places,
-			   unsigned long first, unsigned long last)
-{
+	unsigned long start = first << PAGE_SHIFT;
+	unsigned long end = ((last + 1) << PAGE_SHIFT) - 1;
 	struct interval_tree_node *node;
+	struct place *place;
+	struct view *view;
 
 	lockdep_assert_held(&context->watch->lock);
-	places->start = first << PAGE_SHIFT;
-	places->last = ((last + 1) << PAGE_SHIFT) - 1;
-	node = interval_tree_iter_first(&context->addresses, places->start,
-					places->last);
-	places->next = __view_at(node);
-	return node;
+	places->nr = 0;
+	node = interval_tree_iter_first(&context->addresses, start, end);
+	for (view = __view_at(node); view && places->nr < PLACES;
+	     view = __view_at(node)) {
+		place = &places->at[places->nr++];
+		place->first = view->pgoff;
+		if (view->address < start)
+			place->first += (start - view->address) >> PAGE_SHIFT;
+		place->last = view->pgoff +
+			((min(end, view->node.last) - view->address) >>
+			 PAGE_SHIFT);
+		node = interval_tree_iter_next(node, start, end);
+	}
+	if (view && view->address <= start)
+		places->nr = PLACES_MANY;
+	places->last = view ? (view->address - 1) >> PAGE_SHIFT : last;
 }
 
-/* Called with the lock, which is dropped meanwhile. The context stays. */
+/* Zap them. Whether that was all of the context's pages. */
+static bool places_zap(struct context *context, const struct places *places)
+{
+	unsigned int i;
+
+	if (places->nr == PLACES_MANY) {
+		mirrors_invalidate_all(context);
+		return true;
+	}
+	for (i = 0; i < places->nr; i++)
+		mirrors_invalidate(context, places->at[i].first,
+				   places->at[i].last);
+	cond_resched();
+	return false;
+}
+
+/*
+ * Called with the lock, which is dropped meanwhile. The context stays: but one that
+ * goes may not look again whether it is kept.
+ */
 static void __context_keep(struct context *context)
 	__releases(&context->watch->lock)
 {
+	WARN_ON_ONCE(context->going);
 	context->zaps++;
 	spin_unlock(&context->watch->lock);
 }
@@ -409,16 +404,20 @@ static void __context_let_go(struct context *context)
  * not outlive what was mapped here, for a mirror may come next, and its pages are
  * never noted.
  *
- * A view that is added meanwhile has none of these pages: they are invalid.
+ * A view that is added meanwhile has none of these pages: they are invalid. One that
+ * goes meanwhile has its own zap. Where more views show one page than there is room
+ * for, all mirrors are emptied: to go through the mirrors once for each view would
+ * have the work grow with the product of both, and whoever may add views choose it.
  */
 static bool __context_zap(struct context *context, unsigned long first,
 			  unsigned long last, struct sweep *sweep)
 	__must_hold(&context->watch->lock)
 {
 	struct places places;
-	unsigned int i;
+	bool all;
 
-	if (!__places_first(context, &places, first, last))
+	__places_find(context, &places, first, last);
+	if (!places.nr)
 		return true;
 	sweep->hit = true;
 	if (sweep->look_only)
@@ -428,15 +427,15 @@ static bool __context_zap(struct context *context, unsigned long first,
 		context->hit = sweep->heard;
 		context->counters.invalidations_hit++;
 	}
-	list_add(&places.passing, &context->passing);
-	while (__places_next(context, &places)) {
+	do {
 		__context_keep(context);
-		for (i = 0; i < places.nr; i++)
-			mirrors_invalidate(context, places.at[i].first,
-					   places.at[i].last);
+		all = places_zap(context, &places);
 		__context_let_go(context);
-	}
-	list_del(&places.passing);
+		if (all || places.last == last)
+			break;
+		__places_find(context, &places, places.last + 1, last);
+		/* Who goes has no mirror any more, and may not be kept. */
+	} while (places.nr && !context->going);
 	return true;
 }
 
@@ -525,7 +524,7 @@ static void __shares_sweep(struct block *block, unsigned long index,
 				return;
 			bitmap_clear(share->pages, low, high - low);
 		}
-		/* Nor who goes since: he may not look again whether he is kept. */
+		/* Nor who goes since. */
 		if (++nr < SHARES_AT_ONCE || context->going)
 			continue;
 		nr = 0;

@@ -351,17 +351,14 @@ static void mirror_empty(struct mirror *mirror)
 	vma_zap(mirror->vma, mirror->addresses.start, mirror->addresses.last);
 }
 
-/* How many pages are taken out without a pause: 32 MiB in an invalidation, */
+/* How many pages are taken out without a pause: 32 MiB, */
 #define ZAP_PAGES 8192UL
-/* where nobody else waits for it, */
-#define ZAP_PAGES_ALONE (PUD_SIZE / PAGE_SIZE)
 /* and where a lock cannot be had that ought to be. */
 #define ZAP_PAGES_ASIDE 512UL
 
 /**
  * struct zap - which pages of the map file are to be taken out of mirrors
  * @context: whose
- * @nr_pages: how many at once
  * @first: page of the part that is taken out now
  * @last: page of it
  * @empty: there are no page tables for it in any mirror
@@ -370,7 +367,6 @@ static void mirror_empty(struct mirror *mirror)
  */
 struct zap {
 	struct context *context;
-	unsigned long nr_pages;
 	pgoff_t first;
 	pgoff_t last;
 	bool empty;
@@ -382,6 +378,7 @@ struct zap {
  * Where nothing is found, another may have taken a huge page out and not have
  * flushed it yet: who splits one (a walk of the page table) does both with the lock
  * of its table, and tells nobody. A zap passes over what is empty without it.
+ * Another zap says so before it takes the lock, and may flush long after.
  */
 static void mirror_flushed(struct mm_struct *mm, unsigned long start,
 			   unsigned long end)
@@ -424,7 +421,8 @@ static void mirror_zap(struct mirror *mirror, const struct zap *zap)
 	end = start + (last - first + 1) * PAGE_SIZE;
 	if (zap->empty) {
 		mirror_flushed(mm, start, end);
-		return;
+		if (!mm_tlb_flush_pending(mm))
+			return;
 	}
 	if (zap->look_first && mirror_is_empty(mm, start, end))
 		return;
@@ -528,11 +526,26 @@ static void aside_end(struct context *context)
 		wake_up_all(&context->aside_wait);
 }
 
+/* For so many pages, from this one of the file on, a mirror has no page tables. */
+static unsigned long tables_missing(const struct mirror *mirror, pgoff_t pgoff)
+{
+	unsigned long address = mirror->addresses.start +
+				(pgoff - mirror->pages.start) * PAGE_SIZE;
+	pud_t *pud = pud_of(mirror->vma->vm_mm, address);
+
+	if (!pud)
+		return (ALIGN(address + 1, P4D_SIZE) - address) >> PAGE_SHIFT;
+	if (pud_none(pudp_get(pud)))
+		return (ALIGN(address + 1, PUD_SIZE) - address) >> PAGE_SHIFT;
+	return 0;
+}
+
 /* Little by little: who was in the way may be gone each time. */
 static void mirrors_zap_aside(struct mirror *mirror, struct zap *zap)
 {
 	pgoff_t last = min(zap->last, mirror->pages.last);
 	struct zap part = *zap;
+	unsigned long nr;
 
 	aside_begin(zap->context);
 	part.first = max(zap->first, mirror->pages.start);
@@ -542,24 +555,13 @@ static void mirrors_zap_aside(struct mirror *mirror, struct zap *zap)
 			mirror_zap(mirror, &part);
 			break;
 		}
-		part.last = min(last, part.first + ZAP_PAGES_ASIDE - 1);
+		nr = tables_missing(mirror, part.first) ?: ZAP_PAGES_ASIDE;
+		part.last = min(last, part.first + nr - 1);
 		mirror_zap_aside(mirror, &part);
 		part.first = part.last + 1;
 	}
 	zap->mapped = part.mapped;
 	aside_end(zap->context);
-}
-
-/* Up to where there are no page tables; the address itself if there are. */
-static unsigned long tables_missing(struct mm_struct *mm, unsigned long address)
-{
-	pud_t *pud = pud_of(mm, address);
-
-	if (!pud)
-		return ALIGN(address + 1, P4D_SIZE);
-	if (pud_none(pudp_get(pud)))
-		return ALIGN(address + 1, PUD_SIZE);
-	return address;
 }
 
 /*
@@ -571,7 +573,6 @@ static unsigned long tables_missing(struct mm_struct *mm, unsigned long address)
 static pgoff_t __mirrors_empty(const struct zap *zap, pgoff_t last)
 {
 	struct interval_tree_node *node;
-	unsigned long address, end;
 	struct mirror *mirror;
 	pgoff_t first, until;
 
@@ -585,10 +586,7 @@ static pgoff_t __mirrors_empty(const struct zap *zap, pgoff_t last)
 		}
 		mirror = container_of(node, struct mirror, pages);
 		first = max(zap->first, node->start);
-		address = mirror->addresses.start +
-			  (first - node->start) * PAGE_SIZE;
-		end = tables_missing(mirror->vma->vm_mm, address);
-		until = first + ((end - address) >> PAGE_SHIFT);
+		until = first + tables_missing(mirror, first);
 		if (until <= node->last)
 			last = min(last, until - 1);
 		if (until == first || last < zap->last)
@@ -612,7 +610,7 @@ static pgoff_t __mirrors_zap_part(struct zap *zap, pgoff_t first, pgoff_t last)
 	if (!node)
 		return 0;
 	zap->first = max(first, node->start);
-	zap->last = min(last - zap->first, zap->nr_pages - 1) + zap->first;
+	zap->last = min(last - zap->first, ZAP_PAGES - 1) + zap->first;
 	if (zap->last != last)
 		empty = __mirrors_empty(zap, last);
 	zap->empty = empty;
@@ -623,8 +621,7 @@ static pgoff_t __mirrors_zap_part(struct zap *zap, pgoff_t first, pgoff_t last)
 	while (node) {
 		next = interval_tree_iter_next(node, zap->first, zap->last);
 		mirror = container_of(node, struct mirror, pages);
-		/* Of what is empty nobody is told. */
-		if (zap->mapped || zap->empty)
+		if (zap->mapped)
 			mirror_zap(mirror, zap);
 		else
 			mirrors_zap_aside(mirror, zap);
@@ -643,7 +640,7 @@ static pgoff_t __mirrors_zap_part(struct zap *zap, pgoff_t first, pgoff_t last)
 void mirrors_invalidate(struct context *context, pgoff_t first, pgoff_t last)
 {
 	struct address_space *mapping = context->inode.i_mapping;
-	struct zap zap = { .context = context, .nr_pages = ZAP_PAGES };
+	struct zap zap = { .context = context };
 
 	do {
 		down_read(&context->mirrors_lock);
@@ -653,6 +650,33 @@ void mirrors_invalidate(struct context *context, pgoff_t first, pgoff_t last)
 			i_mmap_unlock_read(mapping);
 		up_read(&context->mirrors_lock);
 	} while (first);
+}
+
+/*
+ * The same of all pages. It takes the time that the page tables take which are there,
+ * however large the mirrors are.
+ */
+void mirrors_invalidate_all(struct context *context)
+{
+	struct address_space *mapping = context->inode.i_mapping;
+	struct zap zap = { .context = context, .last = ULONG_MAX };
+	struct interval_tree_node *node;
+	struct mirror *mirror;
+
+	down_read(&context->mirrors_lock);
+	zap.mapped = i_mmap_trylock_read(mapping);
+	for (node = interval_tree_iter_first(&context->mirrors, 0, ULONG_MAX);
+	     node; node = interval_tree_iter_next(node, 0, ULONG_MAX)) {
+		mirror = container_of(node, struct mirror, pages);
+		if (zap.mapped)
+			mirror_zap(mirror, &zap);
+		else
+			mirrors_zap_aside(mirror, &zap);
+		cond_resched();
+	}
+	if (zap.mapped)
+		i_mmap_unlock_read(mapping);
+	up_read(&context->mirrors_lock);
 }
 
 /* Both locks, for who may wait for either and holds none. */
@@ -678,11 +702,7 @@ static void mirrors_lock_both(struct context *context)
 void mirrors_zap(struct context *context, pgoff_t first, pgoff_t last)
 {
 	struct address_space *mapping = context->inode.i_mapping;
-	struct zap zap = {
-		.context = context,
-		.nr_pages = ZAP_PAGES_ALONE,
-		.mapped = true,
-	};
+	struct zap zap = { .context = context, .mapped = true };
 
 	do {
 		mirrors_lock_both(context);

@@ -480,6 +480,7 @@ void context_unwatch(struct context *context)
 	spin_lock(&watch->lock);
 	context->going = true;
 	spin_unlock(&watch->lock);
+	/* None begins from now on. The last may still have the lock. */
 	wait_event(watch->wait, !READ_ONCE(context->zaps));
 	blocks_leave(context);
 	spin_lock(&watch->lock);

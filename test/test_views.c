@@ -180,4 +180,177 @@ TEST_F_TIMEOUT(views, what_is_large_and_empty_is_removed_at_once, 30)
 		munmap(large[n], LARGE);
 }
 
+/* ---- beside invalidations ----------------------------------------------------- */
+
+struct discards {
+	uint64_t page;
+	uint64_t stop; /* address of a word */
+};
+
+/* In the source: give the page up, again and again */
+static long discards_run(void *arg)
+{
+	struct discards *discards = arg;
+	volatile uint64_t *stop = (uint64_t *)discards->stop;
+
+	while (!*stop)
+		if (madvise((void *)discards->page, PAGE_SIZE, MADV_DONTNEED))
+			return -errno;
+	return 0;
+}
+
+struct discarding {
+	struct source *source;
+	struct mirror stop;
+};
+
+static struct discarding discards_begin(struct source *source, uint64_t page)
+{
+	struct discards discards = {
+		.page = page,
+		.stop = source_anon(source, PAGE_SIZE, 0),
+	};
+	struct discarding discarding = {
+		.source = source,
+		.stop = mirror_open(source->pid, discards.stop, PAGE_SIZE,
+				    PROT_READ | PROT_WRITE, 0),
+	};
+
+	source_call_begin(source, discards_run, &discards, sizeof(discards));
+	return discarding;
+}
+
+static void discards_end(struct discarding *discarding)
+{
+	if (touch_write(discarding->stop.at, 1))
+		fatal("the source cannot be told to stop");
+	if (source_finish(discarding->source))
+		fatal("the source could not give its page up");
+	mirror_close(&discarding->stop);
+}
+
+/* Its views show the page, in a mirror that is gone when it is closed. */
+static void context_flits(struct __test_metadata *_metadata,
+			  FIXTURE_DATA(views) * self)
+{
+	int ctrl, map;
+	uint64_t seen;
+	char *at;
+
+	ASSERT_EQ(0, context_open(self->source->pid, O_RDWR, 0, &ctrl, &map));
+	for (size_t n = 0; n < VIEWS; n++)
+		ASSERT_EQ(0, view_add(ctrl, self->page, OFFSET(n), PAGE_SIZE,
+				      0));
+	at = mmap(NULL, VIEWS * PAGE_SIZE, PROT_READ, MAP_SHARED, map,
+		  OFFSET(0));
+	ASSERT_NE(MAP_FAILED, at);
+	for (size_t n = 0; n < VIEWS; n += 10)
+		ASSERT_EQ(0, touch_read(at + n * PAGE_SIZE, &seen));
+	ASSERT_EQ(0, munmap(at, VIEWS * PAGE_SIZE));
+	close(map);
+	close(ctrl);
+}
+
+TEST_F_TIMEOUT(views, contexts_of_many_go_beside_invalidations, 60)
+{
+	struct discarding discarding;
+	uint64_t seen;
+
+	/* Another that looks there: each has notes of its own. */
+	ASSERT_EQ(0, touch_read(AT(0), &seen));
+	discarding = discards_begin(self->source, self->page);
+	for (int round = 0; round < repeated(100); round++)
+		context_flits(_metadata, self);
+	discards_end(&discarding);
+}
+
+/* It is refused since its place is taken, and was found for a moment. */
+TEST_F_TIMEOUT(views, refused_ones_are_not_met_again, 60)
+{
+	const size_t size = VIEWS * PAGE_SIZE;
+	struct discarding discarding;
+	char *also[50];
+	uint64_t seen;
+	int round;
+
+	for (size_t n = 0; n < 50; n++) {
+		also[n] = mmap(NULL, size, PROT_READ, MAP_SHARED, self->map,
+			       OFFSET(0));
+		ASSERT_NE(MAP_FAILED, also[n]);
+	}
+	/* The one that is refused is a multiple of eight and one. */
+	for (size_t n = 96; n < VIEWS; n++)
+		ASSERT_EQ(0, view_remove(self->ctrl, OFFSET(n), PAGE_SIZE));
+	discarding = discards_begin(self->source, self->page);
+	for (round = 0; round < repeated(20000); round++) {
+		if (round % 20 == 0)
+			ASSERT_EQ(0, touch_read(also[round / 20 % 50] +
+						round % 96 * PAGE_SIZE, &seen));
+		ASSERT_EQ(-EALREADY, view_add(self->ctrl, self->page, OFFSET(0),
+					      PAGE_SIZE, 0));
+	}
+	discards_end(&discarding);
+	for (size_t n = 0; n < 50; n++)
+		munmap(also[n], size);
+}
+
+#define STACKED 2000UL
+
+/* As many mirrors: an invalidation does not go through their product. */
+TEST_F_TIMEOUT(views, as_many_mirrors_do_not_hold_an_invalidation_up, 30)
+{
+	const size_t size = STACKED * PAGE_SIZE;
+	uint64_t seen;
+	char **at;
+
+	at = calloc(STACKED, sizeof(*at));
+	for (size_t n = VIEWS; n < STACKED; n++)
+		ASSERT_EQ(0, view_add(self->ctrl, self->page, OFFSET(n),
+				      PAGE_SIZE, 0));
+	for (size_t n = 0; n < STACKED; n++) {
+		at[n] = mmap(NULL, size, PROT_READ, MAP_SHARED, self->map,
+			     OFFSET(0));
+		ASSERT_NE(MAP_FAILED, at[n]);
+		ASSERT_EQ(0, touch_read(at[n] + n * PAGE_SIZE, &seen));
+	}
+	for (uint64_t round = 1; round <= 40; round++) {
+		source_store(self->source, self->page, round);
+		for (size_t n = round; n < STACKED; n += 100)
+			ASSERT_SHOWS(round, at[n] + n * PAGE_SIZE);
+		DISCARD();
+		for (size_t n = round; n < STACKED; n += 100)
+			ASSERT_SHOWS(0, at[n] + n * PAGE_SIZE);
+	}
+	for (size_t n = 0; n < STACKED; n++)
+		munmap(at[n], size);
+	free(at);
+}
+
+/* Views side by side, of which a range has many, each its own page */
+TEST_F(views, side_by_side_lose_what_the_range_has)
+{
+	const size_t size = 1000 * PAGE_SIZE;
+	uint64_t memory = source_anon(self->source, size, 0);
+	uint64_t seen;
+	char *at;
+
+	source_fill(self->source, memory, size, SEED);
+	/* In the reverse order, so that none follows another */
+	for (size_t n = 0; n < 1000; n++)
+		ASSERT_EQ(0, view_add(self->ctrl, memory + n * PAGE_SIZE,
+				      OFFSET(5000 - n), PAGE_SIZE, 0));
+	at = mmap(NULL, size, PROT_READ, MAP_SHARED, self->map,
+		  OFFSET(5000 - 999));
+	ASSERT_NE(MAP_FAILED, at);
+	for (size_t n = 0; n < 1000; n++)
+		ASSERT_SHOWS(pattern(SEED, n), at + (999 - n) * PAGE_SIZE);
+	ASSERT_EQ(0, touch_read(AT(0), &seen));
+	ASSERT_EQ(0, source_madvise(self->source, memory + 3 * PAGE_SIZE,
+				    900 * PAGE_SIZE, MADV_DONTNEED));
+	for (size_t n = 0; n < 1000; n++)
+		ASSERT_SHOWS(n < 3 || n >= 903 ? pattern(SEED, n) : 0,
+			     at + (999 - n) * PAGE_SIZE);
+	munmap(at, size);
+}
+
 TEST_HARNESS_MAIN
