@@ -2,10 +2,10 @@
 /*
  * What the files of a context do beside ioctl and mmap.
  *
- * Invariant: while user memory is read or written no lock is held and the
- * source's address space is not kept from its end; the source's pages are held
- * for the moment of the copy, as process_vm_readv() holds them. A user's buffer
- * may fault, wait, be a mirror itself.
+ * Invariant: the source's pages are held, as process_vm_readv() holds them, for the
+ * moment of the copy and no longer: user memory is not faulted in meanwhile. While it
+ * is, nothing is held, and the source's address space is not kept from its end. A
+ * user's buffer may fault, wait, be a mirror itself.
  *
  * Data that was moved is reported, whatever comes after it.
  */
@@ -55,18 +55,14 @@ struct transfer {
 /*
  * The same of a RESIDENT view. GUP does not see a page with a NUMA hint, and
  * faults hugetlb pages in, on some kernels: those are taken one by one.
- * Called with the source's mmap_lock, which stays.
+ * Called with the source's mmap_lock, which stays. All is in that VMA.
  */
-static long resident_hold(struct transfer *transfer, unsigned long address,
-			  unsigned long nr)
+static long resident_hold(struct transfer *transfer, struct vm_area_struct *vma,
+			  unsigned long address, unsigned long nr)
 {
 	struct context *context = transfer->context;
-	struct vm_area_struct *vma = vma_lookup(context->mm, address);
 	long held = 0;
 
-	if (!vma)
-		return -EFAULT;
-	nr = min(nr, (vma->vm_end - address) / PAGE_SIZE);
 	if (transfer->write)
 		return compat_gup_may_fault(vma) ? -EFAULT :
 			pin_user_pages_remote(context->mm, address, nr,
@@ -88,8 +84,9 @@ static long resident_hold(struct transfer *transfer, unsigned long address,
 /*
  * Hold up to nr pages of the source from address on; how many, or an error.
  *
- * What the source has not mapped is not asked of get_user_pages(): below a stack that
- * grows the stack before Linux 6.5, or prints that it does not any more.
+ * What the source has not mapped is not asked of get_user_pages(): below a stack it
+ * prints that it does not grow stacks any more. (If it waits for the source, and that
+ * has changed what is mapped there, it does so yet.)
  */
 static long pages_hold(struct transfer *transfer, const struct view *view,
 		       unsigned long address, unsigned long nr)
@@ -107,10 +104,10 @@ static long pages_hold(struct transfer *transfer, const struct view *view,
 	vma = vma_lookup(mm, address);
 	if (vma)
 		nr = min(nr, (vma->vm_end - address) >> PAGE_SHIFT);
-	if (!vma)
+	if (!vma || source_is_kernels(vma))
 		ret = -EFAULT;
 	else if (view->flags & PIDFD_MEM_MAP_RESIDENT)
-		ret = resident_hold(transfer, address, nr);
+		ret = resident_hold(transfer, vma, address, nr);
 	else if (transfer->write)
 		ret = pin_user_pages_remote(mm, address, nr, FOLL_WRITE,
 					    transfer->pages, &locked);
@@ -154,31 +151,59 @@ static size_t page_copy(struct transfer *transfer, struct page *page,
 	return copied;
 }
 
-/* Move what one batch of pages holds of [address, address + length). */
+/*
+ * Move what one batch of pages holds of [address, address + length); 0 if the user's
+ * memory is not there. It is not faulted in here: who answers for its faults could
+ * keep the source's pages for as long as he likes, and have them read or written
+ * after the view is removed. Removal waits for what is being moved (view.c).
+ */
 static ssize_t batch_copy(struct transfer *transfer, const struct view *view,
 			  unsigned long address, size_t length)
 {
 	size_t offset = offset_in_page(address), copied, part, done = 0;
 	unsigned long nr;
 	long held, i;
+	ssize_t ret;
 
 	nr = min(DIV_ROUND_UP(offset + length, PAGE_SIZE), transfer->room);
 	held = pages_hold(transfer, view, address & PAGE_MASK, nr);
 	if (held < 0)
 		return held;
+	ret = -EFAULT;
+	if (!view_copy_begin(view))
+		goto out;
+	pagefault_disable();
 	for (i = 0; i < held; i++) {
 		part = min(length - done, PAGE_SIZE - offset);
 		copied = page_copy(transfer, transfer->pages[i], offset, part);
 		done += copied;
 		if (copied < part)
-			break; /* the user's memory ends here */
+			break;
 		offset = 0;
 	}
+	pagefault_enable();
+	view_copy_end(view);
+	ret = done;
+out:
 	pages_release(transfer, held);
-	return done ?: -EFAULT;
+	return ret;
 }
 
-/* Move what can be moved at once from transfer->pos on. */
+/* No page of the source is held. 0, or an error where there is nothing to fault in. */
+static ssize_t user_fault_in(const struct transfer *transfer)
+{
+	size_t size = min(iov_iter_count(transfer->iter),
+			  transfer->room * PAGE_SIZE);
+	size_t left;
+
+	if (transfer->write)
+		left = fault_in_iov_iter_readable(transfer->iter, size);
+	else
+		left = fault_in_iov_iter_writeable(transfer->iter, size);
+	return left == size ? -EFAULT : 0;
+}
+
+/* Move what can be moved at once from transfer->pos on; 0 as in batch_copy(). */
 static ssize_t transfer_batch(struct transfer *transfer)
 {
 	struct context *context = transfer->context;
@@ -212,6 +237,8 @@ static ssize_t transfer_all(struct transfer *transfer)
 			break;
 		}
 		ret = transfer_batch(transfer);
+		if (!ret)
+			ret = user_fault_in(transfer);
 		if (ret < 0)
 			break;
 		transfer->pos += ret;
@@ -357,21 +384,25 @@ ssize_t view_access(struct view *view, unsigned long address, void *buffer,
 	mmput_async(mm);
 	if (ret < 0)
 		return ret;
-	ret = length;
-	if (write && !access_lock(page_folio(page))) {
-		ret = -EAGAIN;
+	ret = -EAGAIN;
+	if (write && !access_lock(page_folio(page)))
 		goto out_page;
-	}
+	ret = -EFAULT;
+	if (!view_copy_begin(view))
+		goto out_folio;
 	at = kmap_local_page(page);
 	if (write)
 		memcpy(at + offset_in_page(address), buffer, length);
 	else
 		memcpy(buffer, at + offset_in_page(address), length);
 	kunmap_local(at);
-	if (write) {
+	if (write)
 		folio_mark_dirty(page_folio(page));
+	view_copy_end(view);
+	ret = length;
+out_folio:
+	if (write)
 		folio_unlock(page_folio(page));
-	}
 out_page:
 	if (write)
 		unpin_user_page(page);

@@ -43,10 +43,10 @@ static struct inode *context_alloc_inode(struct super_block *sb)
 	context->owned_first = ULONG_MAX;
 	context->shares = RB_ROOT;
 	context->addresses = RB_ROOT_CACHED;
-	INIT_LIST_HEAD(&context->passing);
 	init_waitqueue_head(&context->poll);
 	mutex_init(&context->populate);
 	init_rwsem(&context->mirrors_lock);
+	init_rwsem(&context->moving);
 	context->mirrors = RB_ROOT_CACHED;
 	init_waitqueue_head(&context->aside_wait);
 	mutex_init(&context->mutex);

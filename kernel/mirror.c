@@ -110,10 +110,16 @@ struct look {
 /* ---- what may be seen ------------------------------------------------------ */
 
 /* As /proc/PID/mem, without its FOLL_FORCE. */
+/* Pages that are the kernel's own: [vvar], which has no VM_IO since Linux 7. */
+bool source_is_kernels(const struct vm_area_struct *vma)
+{
+	return vma->vm_flags & VM_MIXEDMAP && !vma->vm_file;
+}
+
 bool source_may_read(const struct vm_area_struct *vma)
 {
 	if (!(vma->vm_flags & VM_READ) ||
-	    vma->vm_flags & (VM_IO | VM_PFNMAP))
+	    vma->vm_flags & (VM_IO | VM_PFNMAP) || source_is_kernels(vma))
 		return false;
 	if (!compat_vma_is_cached(vma))
 		return false;
@@ -1358,9 +1364,9 @@ unsigned long mirror_place(struct context *context, struct file *file,
 int mirror_check(struct context *context, unsigned long address)
 {
 	struct mm_struct *mm = current->mm;
-	unsigned long index, pgoff;
 	struct vm_area_struct *vma;
 	struct mirror *mirror;
+	struct view *view;
 	int ret = -EINVAL;
 
 	if (context_ended(context))
@@ -1370,10 +1376,11 @@ int mirror_check(struct context *context, unsigned long address)
 	vma = vma_lookup(mm, address);
 	mirror = vma && vma->vm_ops == &mirror_ops ? vma->vm_private_data : NULL;
 	if (mirror && mirror->context == context) {
-		pgoff = linear_page_index(vma, address);
-		index = pgoff;
-		if (mt_find(&context->views, &index, pgoff))
+		view = view_get(context, linear_page_index(vma, address));
+		if (view) {
+			view_put(view);
 			ret = 0;
+		}
 	}
 	mmap_read_unlock(mm);
 	return ret;

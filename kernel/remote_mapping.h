@@ -166,7 +166,6 @@ struct watch {
  * @owned_first: no block before this one was ever its own
  * @owned_last: nor after
  * @addresses: the views by their range in the source
- * @passing: invalidations that go through them, and drop the lock between
  * @counters: for fdinfo
  * @failures: by task
  * @poll: poll waits here for @ended
@@ -178,6 +177,8 @@ struct watch {
  *           with @mirrors_lock held for writing
  * @aside: how many zaps try for a lock (viewer.c)
  * @aside_wait: until there are none
+ * @moving: who copies from or to the source holds it for reading, for that moment;
+ *          taken for writing to have them done
  * @mutex: serialises all that changes the fields below
  * @locked: no view can be added or removed any more
  * @nr_views: in @views
@@ -202,7 +203,6 @@ struct context {
 	unsigned long owned_first;
 	unsigned long owned_last;
 	struct rb_root_cached addresses;
-	struct list_head passing;
 	struct counters counters;
 	struct failure failures[FAILURES];
 	wait_queue_head_t poll;
@@ -211,6 +211,7 @@ struct context {
 	struct rb_root_cached mirrors;
 	atomic_t aside;
 	wait_queue_head_t aside_wait;
+	struct rw_semaphore moving;
 	struct mutex mutex; /* all that follows */
 	bool locked;
 	unsigned long nr_views;
@@ -338,7 +339,6 @@ void blocks_exit(void);
 struct block *block_get(struct context *context, unsigned long address);
 unsigned long *__block_pages(struct block *block, const struct context *context,
 			     unsigned long address);
-void __places_pass(struct view *view);
 void blocks_forget(struct context *context, unsigned long first,
 		   unsigned long last);
 void blocks_leave(struct context *context);
@@ -356,6 +356,8 @@ void views_free(struct context *context);
 struct view *view_get(struct context *context, pgoff_t pgoff);
 struct view *view_next(struct context *context, pgoff_t pgoff);
 void view_put(struct view *view);
+bool view_copy_begin(const struct view *view);
+void view_copy_end(const struct view *view);
 bool views_touch(struct context *context, pgoff_t first, pgoff_t last);
 
 /* viewer.c */
@@ -365,11 +367,13 @@ void mirror_remove(struct vm_area_struct *vma);
 pud_t *pud_of(struct mm_struct *mm, unsigned long address);
 int mirror_link(struct mirror *mirror);
 void mirrors_invalidate(struct context *context, pgoff_t first, pgoff_t last);
+void mirrors_invalidate_all(struct context *context);
 void mirrors_zap(struct context *context, pgoff_t first, pgoff_t last);
 void registration_begin(struct registration *registration, struct mm_struct *mm);
 void registration_end(struct registration *registration);
 
 /* mirror.c */
+bool source_is_kernels(const struct vm_area_struct *vma);
 bool source_may_read(const struct vm_area_struct *vma);
 bool source_may_write(const struct vm_area_struct *vma);
 bool source_is_prompt(struct vm_area_struct *vma);

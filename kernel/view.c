@@ -42,6 +42,24 @@ void view_put(struct view *view)
 		kfree_rcu(view, rcu);
 }
 
+/*
+ * Around a copy from or to pages that it shows, which takes no more than that moment:
+ * removal waits for it. false: it shows nothing any more.
+ */
+bool view_copy_begin(const struct view *view)
+{
+	down_read(&view->context->moving);
+	if (!READ_ONCE(view->dead))
+		return true;
+	up_read(&view->context->moving);
+	return false;
+}
+
+void view_copy_end(const struct view *view)
+{
+	up_read(&view->context->moving);
+}
+
 /* Whether there is a view anywhere in [first, last]. */
 bool views_touch(struct context *context, pgoff_t first, pgoff_t last)
 {
@@ -203,6 +221,9 @@ static void __view_kill(struct view *view)
 	spin_unlock(&watch->lock);
 	mirrors_zap(view->context, view->pgoff,
 		    view->pgoff + view->nr_pages - 1);
+	/* Who copies has begun before, or sees @dead. */
+	down_write(&view->context->moving);
+	up_write(&view->context->moving);
 }
 
 /*
@@ -217,7 +238,6 @@ static void __view_bury(struct view *view)
 
 	lockdep_assert_held(&context->mutex);
 	spin_lock(&watch->lock);
-	__places_pass(view);
 	interval_tree_remove(&view->node, &context->addresses);
 	shared = interval_tree_iter_first(&context->addresses, view->node.start,
 					  view->node.last);
@@ -276,7 +296,7 @@ static bool __views_show_all(struct context *context)
 
 	lockdep_assert_held(&context->mutex);
 	view = mtree_load(&context->views, 0);
-	return view && !view->address &&
+	return view && !view->dead && !view->address &&
 	       view->node.last >= context->mm->task_size - 1;
 }
 

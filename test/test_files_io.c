@@ -747,6 +747,7 @@ struct call {
 	bool write;
 	char *at;
 	ssize_t moved;
+	int error;
 };
 
 static void *call_thread(void *arg)
@@ -755,17 +756,18 @@ static void *call_thread(void *arg)
 
 	call->moved = call->write ? pwrite(call->map, call->at, SIZE, VIEW) :
 				    pread(call->map, call->at, SIZE, VIEW);
+	call->error = errno;
 	return NULL;
 }
 
-/* In the midst of a copy no lock is held, of the source or of the context, and
- * the source's address space can come to its end.
+/* While the caller's memory is waited for no lock is held, of the source or of the
+ * context, nor any page, and the source's address space can come to its end.
  */
 static void expect_no_lock(struct __test_metadata *_metadata,
 			   FIXTURE_DATA(io) * self, bool write)
 {
 	struct late late = late_make();
-	struct call call = { self->map, write, late.at, 0 };
+	struct call call = { .map = self->map, .write = write, .at = late.at };
 	struct pollfd end = { .fd = self->map };
 	unsigned char *seen = bytes_make(SIZE, 0);
 	pthread_t thread;
@@ -790,13 +792,41 @@ static void expect_no_lock(struct __test_metadata *_metadata,
 
 	late_give(&late, self->buffer);
 	ASSERT_EQ(0, pthread_join(thread, NULL));
-	/* What it had in hand it has moved. */
-	ASSERT_LE((ssize_t)PAGE_SIZE, call.moved);
-	ASSERT_GE((ssize_t)SIZE, call.moved);
-	EXPECT_EQ(0, memcmp(late.at, write ? self->buffer : self->bytes,
-			    call.moved));
+	EXPECT_EQ(-1, call.moved);
+	EXPECT_EQ(ESRCH, call.error);
+	EXPECT_EQ(0, memcmp(late.at, self->buffer, SIZE));
 	close(late.uffd);
 	free(seen);
+}
+
+/* Who lets his own memory wait keeps nothing of a view that is removed meanwhile. */
+static void expect_nothing_moved(struct __test_metadata *_metadata,
+				 FIXTURE_DATA(io) * self, bool write)
+{
+	struct late late = late_make();
+	struct call call = { .map = self->map, .write = write, .at = late.at };
+	pthread_t thread;
+
+	ASSERT_EQ(0, pthread_create(&thread, NULL, call_thread, &call));
+	WAIT_FOR(late_is_awaited(&late));
+	ASSERT_EQ(0, view_remove(self->ctrl, VIEW, SIZE));
+	late_give(&late, self->buffer);
+	ASSERT_EQ(0, pthread_join(thread, NULL));
+	EXPECT_EQ(-1, call.moved);
+	EXPECT_EQ(EFAULT, call.error);
+	EXPECT_EQ(0, memcmp(late.at, self->buffer, SIZE));
+	EXPECT_TRUE(SOURCE_HAS(self->bytes));
+	close(late.uffd);
+}
+
+TEST_F(io, read_that_waits_has_nothing_of_a_removed_view)
+{
+	expect_nothing_moved(_metadata, self, false);
+}
+
+TEST_F(io, write_that_waits_does_not_reach_what_was_removed)
+{
+	expect_nothing_moved(_metadata, self, true);
 }
 
 TEST_F(io, no_lock_is_held_while_a_reader_is_waited_for)

@@ -123,7 +123,8 @@ struct pidfd_mem_map {
  * @size: as in the view's pidfd_mem_map
  *
  * On the ctrl file: remove exactly that view. Before the call returns mirrors
- * of it have lost its pages; to touch them is SIGBUS from then on.
+ * of it have lost its pages; to touch them is SIGBUS from then on. A read or write
+ * of the map file that is under way moves nothing through it any more.
  *
  *  EINVAL  there is no such view
  *  EPERM   the context is locked
