@@ -512,7 +512,7 @@ class Remote:
         """Copy a bytes-like object to the source; returns how many bytes.
 
         Fewer than given: what the source may not write, a hole or the end follows.
-        HoleError: nothing can be written at the very first byte. OSError: EBADF (not
+        HoleError: nothing can be written at the very first byte. OSError: EACCES (not
         opened for writing), ESRCH.
         """
         _handle, pointer = self._open()
@@ -528,7 +528,7 @@ class Remote:
         return _lib.check(
             result,
             {
-                errno.EBADF: "the map file is only readable: open(..., write=True)",
+                errno.EACCES: "the map file is only readable: open(..., write=True)",
                 errno.ESRCH: _GONE,
             },
         )
