@@ -377,7 +377,7 @@ bad_options_are_told() {
 	done <<-END
 		2|remotemap read: unrecognized option '--none'|read --none
 		2|--raw and --json exclude each other|read --raw --json 1 1 1
-		2|--socket and --map-fd exclude each other|read --socket x --map-fd 3 1 1
+		2|--socket, --map-fd and --qemu exclude each other|read --socket x --map-fd 3 1 1
 		2|--map-fd is a descriptor's number, not 'x'|read --map-fd x 1 1
 		2|option '--socket' requires an argument|read --socket
 		2|--interval is seconds, 0.1 to 3600, not '0'|stat --interval 0
