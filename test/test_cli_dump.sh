@@ -81,6 +81,11 @@ python_source() {
 	until_so grep -q ready "$work/ready"
 }
 
+# It waits for what comes out of a pipe.
+waits_in_pipe() {
+	grep -q pipe "/proc/$1/wchan"
+}
+
 # The state of a process: R, S, T ...
 state() {
 	sed -n 's/^State:\t\(.\).*/\1/p' "/proc/$1/status"
@@ -111,21 +116,28 @@ compare() {
 	python3 -B "$work/compare.py" "$@" || die "$2 is not what process $1 has"
 }
 
-# gdb_says TEXT EXECUTABLE COMMAND...
+# gdb_says EXECUTABLE [COMMAND TEXT]...: of the core; one gdb is told all commands, and
+# says that text after each
 gdb_says() {
-	text=$1 executable=$2
-	shift 2
+	executable=$1 answers=0
+	shift
 	set -- "$@" --
 	while [ "$1" != -- ]; do
-		set -- "$@" -ex "$1"
-		shift
+		answers=$((answers + 1))
+		echo "$2" >"$work/answer$answers"
+		set -- "$@" -ex "echo \n@$answers\n" -ex "$1"
+		shift 2
 	done
 	shift
 	gdb -nx -batch "$@" "$executable" "$core" >"$work/gdb" 2>&1
-	grep -qF -- "$text" "$work/gdb" || {
-		sed 's/^/# gdb: /' "$work/gdb" >&9
-		die "gdb does not say '$text'"
-	}
+	while [ $answers -gt 0 ]; do
+		sed -n "/^@$answers\$/,/^@/p" "$work/gdb" |
+			grep -qF -f "$work/answer$answers" || {
+			sed 's/^/# gdb: /' "$work/gdb" >&9
+			die "gdb does not say '$(cat "$work/answer$answers")'"
+		}
+		answers=$((answers - 1))
+	done
 }
 
 prepare() {
@@ -248,28 +260,26 @@ END
 gdb_reads_bash() {
 	mkfifo "$work/fifo"
 	start bash -c 'secret="needle of a shell"; read -r x <>'"$work/fifo"
-	until_so is_in "needle" "$(tr '\0' ' ' <"/proc/$source/cmdline")"
-	until_so [ "$(state "$source")" = S ]
+	until_so waits_in_pipe "$source"
 	status 0 remotemap dump "$source" -o "$core"
 	lines_said 0
 	compare "$source" "$core"
 	grep -qF "needle of a shell" "$core" || die "the shell's text is not there"
 	# There is no debugging information: what symbols say, and libraries'
-	gdb_says "/usr/bin/bash" /bin/bash 'info proc mappings'
-	gdb_says '"bash"' /bin/bash 'x/s *(char **)&dollar_vars'
-	gdb_says "<malloc>" /bin/bash 'p &malloc'
-	gdb_says "libc.so.6" /bin/bash 'info sharedlibrary'
-	gdb_says "AT_ENTRY" /bin/bash 'info auxv'
+	gdb_says /bin/bash 'info proc mappings' "/usr/bin/bash" \
+		'x/s *(char **)&dollar_vars' '"bash"' \
+		'p &malloc' "<malloc>" \
+		'info sharedlibrary' "libc.so.6" \
+		'info auxv' "AT_ENTRY"
 }
 
 gdb_reads_python() {
 	sleeping_python
 	status 0 remotemap dump "$source" -o "$core"
 	compare "$source" "$core" 64
-	gdb_says '"needle in a haystack of Python"' "$(readlink -f /usr/bin/python3)" \
-		"x/s $(head -n 1 "$work/ready")"
-	gdb_says "<PyObject_Repr>" "$(readlink -f /usr/bin/python3)" \
-		'p &PyObject_Repr'
+	gdb_says "$python" "x/s $(head -n 1 "$work/ready")" \
+		'"needle in a haystack of Python"' \
+		'p &PyObject_Repr' "<PyObject_Repr>"
 }
 
 gdb_reads_redis_under_load() {
@@ -285,7 +295,8 @@ gdb_reads_redis_under_load() {
 	compare 0 "$core"
 	is_in PONG "$(redis-cli -p 7777 ping)" || die "it does not answer"
 	grep -qF "in a database server" "$core" || die "the value is not there"
-	gdb_says "redis" "$(readlink -f "$(command -v redis-server)")" 'info proc mappings'
+	gdb_says "$(readlink -f "$(command -v redis-server)")" \
+		'info proc mappings' "redis"
 	# Running, with all that may change meanwhile
 	status 0 remotemap dump --force "$server" -o "$core"
 	compare 0 "$core"
@@ -403,8 +414,7 @@ END
 	status 0 remotemap dump "$source" -o "$core"
 	compare "$source" "$core"
 	[ "$(od -An -tu2 -j56 -N2 "$core" | tr -d ' ')" = 65535 ] || die "no PN_XNUM"
-	gdb_says "/usr/bin/python3" "$(readlink -f /usr/bin/python3)" \
-		'info proc mappings'
+	gdb_says "$python" 'info proc mappings' "/usr/bin/python3"
 }
 
 # ---- held still ------------------------------------------------------------------
@@ -535,8 +545,7 @@ disk_full_leaves_a_usable_file() {
 	lines_said 2
 	mv "$work/small/core" "$core"
 	compare "$source" "$core" 2
-	gdb_says "/usr/bin/python3" "$(readlink -f /usr/bin/python3)" \
-		'info proc mappings'
+	gdb_says "$python" 'info proc mappings' "/usr/bin/python3"
 	# Not even the headers
 	mount -t tmpfs -o remount,size=4k none "$work/small"
 	status 5 remotemap dump "$source" -o "$work/small/core"
@@ -589,8 +598,7 @@ sigint_leaves_a_usable_file() {
 	said "and says so"
 	lines_said 1
 	compare "$source" "$core" 4
-	gdb_says "/usr/bin/python3" "$(readlink -f /usr/bin/python3)" \
-		'info proc mappings'
+	gdb_says "$python" 'info proc mappings' "/usr/bin/python3"
 }
 
 the_sources_end_leaves_a_usable_file() {
@@ -605,8 +613,7 @@ the_sources_end_leaves_a_usable_file() {
 	said "and says so"
 	lines_said 2
 	compare 0 "$core" 4
-	gdb_says "/usr/bin/python3" "$(readlink -f /usr/bin/python3)" \
-		'info proc mappings'
+	gdb_says "$python" 'info proc mappings' "/usr/bin/python3"
 }
 
 # ---- where it goes -----------------------------------------------------------------
@@ -696,6 +703,8 @@ for program in python3 gdb bash redis-server redis-cli; do
 		exit
 	}
 done
+
+python=$(readlink -f "$(command -v python3)")
 
 # shellcheck disable=SC2086 # words
 set -- ${only:-$tests}
