@@ -8,6 +8,7 @@
 
 #include "guest.h"
 #include "source.h"
+#include "table.h"
 
 /* ---- opening --------------------------------------------------------------- */
 
@@ -125,29 +126,60 @@ static enum status print_json(const struct source *source)
 			  false);
 }
 
-static void print_range(const struct remotemap_qemu_range *range)
+/* What a line takes before the name, and what of a name is worth the width */
+#define WIDE 83
+#define NAME 24
+
+/* Of the terminal; 0: all that there is to tell is printed. */
+static bool is_narrow(int columns)
 {
+	return columns && columns < WIDE + NAME;
+}
+
+static void print_head(int columns)
+{
+	int width = is_narrow(columns) ? 12 : 16;
+	struct line line = { 0 };
+
+	line_add(&line, "%*s-%-*s %-3s %-6s %10s %8s", width, "START", width,
+		 "END", "MAP", "KIND", "SIZE", "PAGES");
+	if (!is_narrow(columns))
+		line_add(&line, " %16s", "IN QEMU AT");
+	line_add_name(&line, columns, "NAME");
+	line_print(&line, columns);
+	putchar('\n');
+}
+
+static void print_range(const struct remotemap_qemu_range *range, int columns)
+{
+	const char *kept = range_lasting(range) ? " (non-volatile)" : "";
 	bool shown = range->flags & REMOTEMAP_QEMU_SHOWN;
 	bool ram = range->kind == REMOTEMAP_QEMU_RAM;
+	int width = is_narrow(columns) ? 12 : 16;
+	struct line line = { 0 };
+	char name[4200];
 
-	printf("%16" PRIx64 "-%-16" PRIx64 " %-3s %-6s %10s %8s %16" PRIx64
-	       "  %s%s\n",
-	       range->address, range->address + range->size,
-	       !shown ? "-" : ram ? "rw" : "r",
-	       remotemap_qemu_kind_name(range->kind), size_text(range->size),
-	       range->page_size ? size_text(range->page_size) : "?",
-	       range->host, text_printable(range->name),
-	       range_lasting(range) ? " (non-volatile)" : "");
+	line_add(&line, "%*" PRIx64 "-%-*" PRIx64 " %-3s %-6s %10s %8s", width,
+		 range->address, width, range->address + range->size,
+		 !shown ? "-" : ram ? "rw" : "r",
+		 remotemap_qemu_kind_name(range->kind), size_text(range->size),
+		 range->page_size ? size_text(range->page_size) : "?");
+	if (!is_narrow(columns))
+		line_add(&line, " %16" PRIx64, range->host);
+	snprintf(name, sizeof(name), "%s%s", range->name, kept);
+	line_add_name(&line, columns, name);
+	line_print(&line, columns);
+	putchar('\n');
 }
 
 static void print_table(const struct source *source)
 {
+	int columns = table_columns();
 	uint64_t ram = 0;
 
-	printf("%16s-%-16s %-3s %-6s %10s %8s %16s  NAME\n", "START", "END",
-	       "MAP", "KIND", "SIZE", "PAGES", "IN QEMU AT");
+	print_head(columns);
 	for (ssize_t i = 0; i < source->range_count; i++) {
-		print_range(&source->ranges[i]);
+		print_range(&source->ranges[i], columns);
 		if (source->ranges[i].kind == REMOTEMAP_QEMU_RAM)
 			ram += source->ranges[i].size;
 	}

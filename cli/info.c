@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include "source.h"
+#include "table.h"
 
 struct info {
 	struct common_options common;
@@ -129,33 +130,81 @@ static enum status print_json(pid_t pid, const struct remotemap_region *regions,
 			  false);
 }
 
-static void print_region(const struct remotemap_region *region, bool brief)
+/* ---- the table -------------------------------------------------------------- */
+
+/* What a line takes before the name, and what of a name is worth the width */
+#define WIDE 96
+#define WIDE_BRIEF 63
+#define NAME 24
+
+struct table {
+	bool brief;
+	int columns; /* of the terminal, 0: there is none */
+	bool narrow; /* addresses of 12 digits, and two sizes less */
+};
+
+static void sizes_add(const struct table *table, struct line *line,
+		      const char *const sizes[4])
 {
+	int count = table->brief ? 1 : table->narrow ? 2 : 4;
+	int width = table->narrow ? 9 : 10;
+	int column = table->narrow ? 44 : 52;
+
+	for (int i = 0; i < count; i++) {
+		column += 1 + width;
+		line_add_until(line, column, sizes[i]);
+	}
+}
+
+static void print_head(const struct table *table)
+{
+	static const char *const sizes[] = { "SIZE", "RESIDENT", "HUGE",
+					     "SWAPPED" };
+	int width = table->narrow ? 12 : 16;
+	struct line line = { 0 };
+
+	line_add(&line, "%*s-%-*s %-4s %-3s %-9s", width, "START", width, "END",
+		 "MAY", "MAP", "KIND");
+	sizes_add(table, &line, sizes);
+	line_add_name(&line, table->columns, "NAME");
+	line_print(&line, table->columns);
+	putchar('\n');
+}
+
+static void print_region(const struct table *table,
+			 const struct remotemap_region *region)
+{
+	const char *const sizes[] = {
+		size_text(region->end - region->start),
+		size_text(region->resident),
+		size_text(region->huge),
+		size_text(region->swapped),
+	};
+	int width = table->narrow ? 12 : 16;
+	struct line line = { 0 };
 	char rights[5];
 
-	printf("%16" PRIx64 "-%-16" PRIx64 " %s %-3s %-9s %10s", region->start,
-	       region->end, rights_text(region->flags, rights),
-	       map_text(region->flags), remotemap_kind_name(region->kind),
-	       size_text(region->end - region->start));
-	if (!brief)
-		printf(" %10s %10s %10s", size_text(region->resident),
-		       size_text(region->huge), size_text(region->swapped));
-	printf("%s%s\n", *region->name ? "  " : "",
-	       text_printable(region->name));
+	line_add(&line, "%*" PRIx64 "-%-*" PRIx64 " %s %-3s %-9s", width,
+		 region->start, width, region->end,
+		 rights_text(region->flags, rights), map_text(region->flags),
+		 remotemap_kind_name(region->kind));
+	sizes_add(table, &line, sizes);
+	line_add_name(&line, table->columns, region->name);
+	line_print(&line, table->columns);
+	putchar('\n');
 }
 
 static void print_table(const struct remotemap_region *regions, ssize_t count,
 			bool brief, const char *access)
 {
+	struct table table = { .brief = brief, .columns = table_columns() };
 	uint64_t shown = 0, resident = 0, swapped = 0;
 
-	printf("%16s-%-16s %-4s %-3s %-9s %10s", "START", "END", "MAY", "MAP",
-	       "KIND", "SIZE");
-	if (!brief)
-		printf(" %10s %10s %10s", "RESIDENT", "HUGE", "SWAPPED");
-	printf("  NAME\n");
+	table.narrow = table.columns &&
+		table.columns < (brief ? WIDE_BRIEF : WIDE) + NAME;
+	print_head(&table);
 	for (ssize_t i = 0; i < count; i++) {
-		print_region(&regions[i], brief);
+		print_region(&table, &regions[i]);
 		if (!(regions[i].flags & REMOTEMAP_REGION_SHOWN))
 			continue;
 		shown += regions[i].end - regions[i].start;
@@ -164,8 +213,10 @@ static void print_table(const struct remotemap_region *regions, ssize_t count,
 	}
 	printf("%zd regions; %s can be mapped", count, size_text(shown));
 	if (!brief)
-		printf(", of which %s are in memory and %s swapped out",
-		       size_text(resident), size_text(swapped));
+		printf("%s%s are in memory%s%s swapped out",
+		       table.narrow ? ":\n" : ", of which ",
+		       size_text(resident), table.narrow ? ", " : " and ",
+		       size_text(swapped));
 	if (access)
 		printf("; for you: %s", access);
 	putchar('\n');

@@ -16,6 +16,7 @@
 
 #include "signals.h"
 #include "source.h"
+#include "table.h"
 #include "viewers.h"
 
 struct stat_command {
@@ -150,58 +151,47 @@ static const char *state_text(const struct viewer *viewer)
 	return viewer->stat.locked ? "locked" : "";
 }
 
-/* A line: at most columns characters of it, 0: all */
-static void print_line(const char *line, int columns, const char *end)
+static void print_head(int columns)
 {
-	if (columns)
-		printf("%.*s%s", columns, line, end);
-	else
-		printf("%s%s", line, end);
-}
+	struct line line = { 0 };
 
-static void print_head(int columns, const char *end)
-{
-	char line[256];
-
-	snprintf(line, sizeof(line),
+	line_add(&line,
 		 "%7s %-12s %7s %-12s %10s %9s %8s %7s  %-8s %6s %6s %7s %s",
 		 "VIEWER", "COMMAND", "SOURCE", "COMMAND", "MIRRORED", "PAGES",
 		 "FAULTS", "TAKEN", "HOLDS", "VIEWS", "HUGE", "RETRIES",
 		 "STATE");
-	print_line(line, columns, end);
+	line_print(&line, columns);
 }
 
-static void print_viewer(const struct viewer *viewer, int columns,
-			 const char *end)
+static void print_viewer(const struct viewer *viewer, int columns)
 {
 	const struct remotemap_stat *stat = &viewer->stat;
-	char line[512], source[16] = "?";
-	int n;
+	struct line line = { 0 };
+	char source[16] = "?";
 
 	if (viewer->counted && stat->pid > 0)
 		snprintf(source, sizeof(source), "%d", stat->pid);
-	n = snprintf(line, sizeof(line), "%7d %-12.12s %7s %-12.12s %10s ", viewer->pid,
-		     text_printable(viewer->command), source,
-		     text_printable(viewer->source_command),
-		     size_text(viewer->mirrored));
+	line_add(&line, "%7d %-12.12s %7s %-12.12s %10s ", viewer->pid,
+		 text_printable(viewer->command), source,
+		 text_printable(viewer->source_command),
+		 size_text(viewer->mirrored));
 	if (!viewer->counted)
-		snprintf(line + n, sizeof(line) - (size_t)n,
-			 "%9s %8s %7s  %-8s", "?", "?", "?",
+		line_add(&line, "%9s %8s %7s  %-8s", "?", "?", "?",
 			 holds_text(viewer));
 	else
-		snprintf(line + n, sizeof(line) - (size_t)n,
+		line_add(&line,
 			 "%9" PRIu64 " %8" PRIu64 " %7" PRIu64 "  %-8s %6" PRIu64
 			 " %6" PRIu64 " %7" PRIu64 " %s",
 			 stat->pages_mapped, stat->faults,
 			 stat->invalidations_hit, holds_text(viewer),
 			 stat->views, stat->huge_pages_mapped, stat->retries,
 			 state_text(viewer));
-	print_line(line, columns, end);
+	line_print(&line, columns);
 }
 
-static void unseen_text(const struct viewers *viewers, char *text, size_t size)
+static void unseen_tell(const struct viewers *viewers, struct line *line)
 {
-	snprintf(text, size,
+	line_add(line,
 		 "%u processes are not yours to look at: be root (sudo) to see them",
 		 viewers->unseen);
 }
@@ -210,29 +200,40 @@ static enum status print_once(const struct stat_command *command,
 			      const struct viewers *viewers)
 {
 	enum status status = STATUS_OK, end;
-	char text[128];
+	struct line unseen = { 0 };
 
 	if (command->common.json) {
 		status = print_json(viewers, command->follow);
 	} else {
-		print_head(0, "\n");
-		for (size_t i = 0; i < viewers->count; i++)
-			print_viewer(&viewers->viewers[i], 0, "\n");
+		int columns = table_columns();
+
+		print_head(columns);
+		putchar('\n');
+		for (size_t i = 0; i < viewers->count; i++) {
+			print_viewer(&viewers->viewers[i], columns);
+			putchar('\n');
+		}
 	}
 	end = output_finish();
 	if (viewers->unseen && !command->common.json && !command->follow) {
-		unseen_text(viewers, text, sizeof(text));
-		complain("%s", text);
+		unseen_tell(viewers, &unseen);
+		complain("%s", unseen.text);
 	}
 	return status ? status : end;
 }
 
 /* ---- again and again ------------------------------------------------------- */
 
+/* The cursor goes to the next line, of which nothing is left. To clear what is
+ * behind a line would take the last character of one that is as long as the screen.
+ */
+#define NEXT_LINE "\r\n\033[K"
+
 static void print_screen(const struct viewers *viewers, int interval_ms)
 {
 	struct winsize size = { .ws_row = 24, .ws_col = 80 };
-	char text[128], clock[16];
+	struct line title = { 0 }, unseen = { 0 };
+	char clock[16];
 	time_t now = time(NULL);
 	struct tm broken;
 	size_t rows;
@@ -240,24 +241,26 @@ static void print_screen(const struct viewers *viewers, int interval_ms)
 	ioctl(STDOUT_FILENO, TIOCGWINSZ, &size);
 	strftime(clock, sizeof(clock), "%H:%M:%S",
 		 localtime_r(&now, &broken));
-	snprintf(text, sizeof(text),
+	line_add(&title,
 		 "remotemap stat  %s  every %g s  %zu viewers  q quits", clock,
 		 interval_ms / 1000.0, viewers->count);
-	printf("\033[H");
-	print_line(text, size.ws_col, "\033[K\n");
-	*text = '\0';
+	printf("\033[H\033[K");
+	line_print(&title, size.ws_col);
+	printf(NEXT_LINE);
 	if (viewers->unseen)
-		unseen_text(viewers, text, sizeof(text));
-	print_line(text, size.ws_col, "\033[K\n");
-	printf("\033[7m");
-	print_head(size.ws_col, "\033[K\033[0m");
+		unseen_tell(viewers, &unseen);
+	line_print(&unseen, size.ws_col);
+	printf(NEXT_LINE "\033[7m");
+	print_head(size.ws_col);
+	printf("\033[0m");
 	rows = size.ws_row > 4 ? size.ws_row - 4U : 0;
 	for (size_t i = 0; i < viewers->count && i < rows; i++) {
-		printf("\n");
-		print_viewer(&viewers->viewers[i], size.ws_col, "\033[K");
+		printf(NEXT_LINE);
+		print_viewer(&viewers->viewers[i], size.ws_col);
 	}
+	printf(NEXT_LINE);
 	if (viewers->count > rows)
-		printf("\n%zu more\033[K", viewers->count - rows);
+		printf("%zu more", viewers->count - rows);
 	printf("\033[J");
 }
 
