@@ -188,12 +188,13 @@ build/test/test_%: test/test_%.c $(test_shared) build/lib/libremotemap.a
 		-o $@ $< $(test_shared) build/lib/libremotemap.a
 
 # What shell tests read is beside them.
-build/test/test_%: test/test_%.sh build/test/tap.sh build/test/programs.sh \
-		build/test/guests.sh build/test/qmp.py
+shell_shared := $(addprefix build/test/,tap.sh programs.sh terminal.sh guests.sh \
+	qmp.py)
+
+build/test/test_%: test/test_%.sh $(shell_shared)
 	@install -D -m 755 $< $@
 
-build/test/tap.sh build/test/programs.sh build/test/guests.sh \
-		build/test/qmp.py: build/%: %
+$(shell_shared): build/%: %
 	@install -D -m 644 $< $@
 
 # A guest for QEMU, 32-bit code that QEMU loads where its header says

@@ -7,6 +7,8 @@
 
 # shellcheck source=test/tap.sh
 . ./tap.sh
+# shellcheck source=test/terminal.sh
+. ./terminal.sh
 
 # ---- what is watched -------------------------------------------------------------
 
@@ -213,82 +215,9 @@ a_closed_pipe_is_5() {
 
 # ---- in a terminal ---------------------------------------------------------------
 
-# terminal COLUMNS ARGUMENT...: the command in one; what stty says before and after
-# it, and its exit status, are in files
-cat >"$work/in-terminal" <<'END'
-#!/bin/sh
-work=$1
-shift
-stty -a >"$work/before"
-sh -c 'echo $$ >"$0"; exec remotemap watch "$@"' "$work/pid" "$@" 2>"$work/complaint"
-echo $? >"$work/status"
-stty -a >"$work/after"
-echo left
-read -r line
-END
-
-# A server is in a session of its own, and would live on.
-watch_end() {
-	tmux -S "$work/tmux" kill-server 2>/dev/null
-	tap_end
-}
-trap watch_end EXIT
-
-terminal() {
-	columns=$1
-	shift
-	rm -f "$work/status" "$work/after"
-	tmux -S "$work/tmux" kill-server 2>/dev/null || true
-	# A server that is going takes nobody.
-	until_true tmux -S "$work/tmux" -f /dev/null new-session -d -x "$columns" -y 24 \
-		sh "$work/in-terminal" "$work" "$@"
-}
-
-keys() {
-	tmux -S "$work/tmux" send-keys "$@"
-}
-
-screen() {
-	tmux -S "$work/tmux" capture-pane -p "$@"
-}
-
-# shows PATTERN: some line of the screen, soon
-shows() {
-	until_true screen_has "$1" || {
-		screen
-		return 1
-	}
-}
-
-screen_has() {
-	screen >"$work/screen"
-	grep -Eq -- "$1" "$work/screen"
-}
-
-shows_coloured() {
-	until_true coloured "$1" || {
-		screen -e | cat -v
-		return 1
-	}
-}
-
-coloured() {
-	screen -e >"$work/screen"
-	grep -q -- "$(printf '\033')$1" "$work/screen"
-}
-
-# closes STATUS: it ends with that, and the terminal is as it was
-closes() {
-	until_true test -s "$work/after"
-	same "$1" "$(cat "$work/status")"
-	diff "$work/before" "$work/after"
-	shows '^left'
-	tmux -S "$work/tmux" kill-server
-}
-
 in_80_columns() {
 	does 'put(0, b"row 0          \0")'
-	terminal 80 "$source" "$memory" 4K --interval 0.1
+	terminal 80 remotemap watch "$source" "$memory" 4K --interval 0.1
 	shows "^process $source \\(python3\\)  $memory\\+4096  every 0.1 s .* live$"
 	shows "^$(printf '%012x' "$memory")  72 6f 77 20 30 20 20 20  20 20 20 20 20 20 20 00  row 0 {10}\\.\$"
 	shows '^q quit  p pause  .*  bytes 0-335 of 4096  0 changed'
@@ -298,7 +227,7 @@ in_80_columns() {
 }
 
 in_200_columns() {
-	terminal 200 "$source" "$memory" 4K --interval 0.1
+	terminal 200 remotemap watch "$source" "$memory" 4K --interval 0.1
 	shows '  row 0 {10}\.row 1 {10}\.$'
 	shows 'bytes 0-671 of 4096'
 	keys q
@@ -306,7 +235,7 @@ in_200_columns() {
 }
 
 in_few_columns() {
-	terminal 40 "$source" "$memory" 64 --interval 0.1
+	terminal 40 remotemap watch "$source" "$memory" 64 --interval 0.1
 	shows "^$(printf '%012x' "$memory")  72 6f 77 20  row\$"
 	keys q
 	closes 0
@@ -314,7 +243,7 @@ in_few_columns() {
 
 changes_stand_out() {
 	does 'put(32, b"row 2           ")'
-	terminal 80 "$source" "$memory" 4K --interval 2
+	terminal 80 remotemap watch "$source" "$memory" 4K --interval 2
 	shows 'row 2$'
 	does 'put(32, b"ROW")'
 	shows 'ROW 2$'
@@ -328,7 +257,7 @@ changes_stand_out() {
 
 without_colours_they_stand_out_too() {
 	does 'put(32, b"row")'
-	terminal 80 "$source" "$memory" 4K --interval 2 --color=never
+	terminal 80 remotemap watch "$source" "$memory" 4K --interval 2 --color=never
 	shows 'row 2$'
 	does 'put(32, b"ROW")'
 	shows_coloured '\[[0-9;]*7m52'
@@ -338,7 +267,7 @@ without_colours_they_stand_out_too() {
 }
 
 keys_scroll_and_pause() {
-	terminal 80 "$source" "$memory" 4K --interval 0.1
+	terminal 80 remotemap watch "$source" "$memory" 4K --interval 0.1
 	shows 'row 0 '
 	keys NPage
 	shows 'bytes 336-671 of 4096'
@@ -365,7 +294,7 @@ keys_scroll_and_pause() {
 
 values_one_a_line() {
 	does 'put(64, struct.pack("<4I", 1, 2, 3, 4000000000))'
-	terminal 80 "$source" "$(at 64)" 18 --type u32 --interval 0.1
+	terminal 80 remotemap watch "$source" "$(at 64)" 18 --type u32 --interval 0.1
 	shows "^$(printf '%012x' $((memory + 76))) +4000000000\$"
 	does 'put(64, struct.pack("<I", 17))'
 	shows "^$(printf '%012x' $((memory + 64))) +17\$"
@@ -374,7 +303,7 @@ values_one_a_line() {
 }
 
 a_new_size_is_followed() {
-	terminal 80 "$source" "$memory" 4K --interval 0.1
+	terminal 80 remotemap watch "$source" "$memory" 4K --interval 0.1
 	shows 'row 0 {10}\.$'
 	tmux -S "$work/tmux" resize-window -x 200 -y 30
 	shows '  row 0 {10}\.row 1 {10}\.$'
@@ -392,7 +321,7 @@ the_end_is_shown() {
 	until_true remotemap search "$shell" --text in-a-2-shell --region heap
 	secret=$(remotemap search "$shell" --text in-a-2-shell --region heap --max 1 2>"$err" |
 		cut -d' ' -f2)
-	terminal 80 "$shell" "$secret" 64 --interval 0.1
+	terminal 80 remotemap watch "$shell" "$secret" 64 --interval 0.1
 	shows 'in-a-2-shell'
 	kill -KILL "$shell"
 	shows ' ended$'
@@ -408,7 +337,7 @@ exit_ends_with_the_source() {
 	short=$!
 	until_true grep -q '\[heap\]' "/proc/$short/maps"
 	heap=$(sed -n 's/^\([0-9a-f]*\)-.*\[heap\]$/0x\1/p' "/proc/$short/maps")
-	terminal 80 "$short" "$heap" 64 --exit --interval 1000
+	terminal 80 remotemap watch "$short" "$heap" 64 --exit --interval 1000
 	shows ' live$'
 	kill -KILL "$short"
 	closes 4
@@ -416,7 +345,7 @@ exit_ends_with_the_source() {
 
 signals_leave_the_terminal_as_it_was() {
 	for signal in INT:130 TERM:143 HUP:129 QUIT:131; do
-		terminal 80 "$source" "$memory" 64
+		terminal 80 remotemap watch "$source" "$memory" 64
 		shows ' live$'
 		kill -"${signal%:*}" "$(cat "$work/pid")"
 		closes "${signal#*:}"
@@ -439,7 +368,7 @@ for match in map(json.loads, sys.stdin):
     before, after = (bytes.fromhex(match[side]) for side in ("before", "after"))
     if before[-3] == match["length"] and before[-1] == 1 and after[0] == 0:
         print(match["address"])')
-	terminal 80 "$redis" "$value" 64 --interval 0.1
+	terminal 80 remotemap watch "$redis" "$value" 64 --interval 0.1
 	shows 'the-value-42-is'
 	redis-cli -s "$work/redis" setrange key 4 VALUE >"$work/told"
 	shows 'the-VALUE-42-is'
