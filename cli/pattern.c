@@ -3,7 +3,7 @@
  * A pattern that a function here returns is complete: what is missing in it makes
  * the function fail, and then there is nothing to be freed.
  *
- * memmem() finds the anchor, the longest run of bytes that are given as a whole, so
+ * bytes_find() finds the anchor, the longest run of bytes that are given as a whole, so
  * a pattern with wildcards costs little more than one without.
  */
 #include <ctype.h>
@@ -50,18 +50,15 @@ static void anchor_choose(struct pattern *pattern)
 {
 	size_t run = 0;
 
-	if (!pattern->mask) {
-		pattern->anchor = 0;
-		pattern->anchor_length = pattern->length;
-		return;
-	}
 	for (size_t i = 0; i < pattern->length; i++) {
-		run = pattern->mask[i] == 0xff ? run + 1 : 0;
+		run = !pattern->mask || pattern->mask[i] == 0xff ? run + 1 : 0;
 		if (run > pattern->anchor_length) {
 			pattern->anchor_length = run;
 			pattern->anchor = i + 1 - run;
 		}
 	}
+	bytes_prepare(&pattern->bytes, pattern->value + pattern->anchor,
+		      pattern->anchor_length);
 }
 
 enum status pattern_text(struct pattern *pattern, const char *text)
@@ -248,7 +245,6 @@ static bool equals(const struct pattern *pattern, const uint8_t *at)
 const uint8_t *pattern_find(const struct pattern *pattern, const uint8_t *from,
 			    const uint8_t *end)
 {
-	const uint8_t *anchor = pattern->value + pattern->anchor;
 	size_t after = pattern->length - pattern->anchor;
 
 	while ((size_t)(end - from) >= pattern->length) {
@@ -257,7 +253,7 @@ const uint8_t *pattern_find(const struct pattern *pattern, const uint8_t *from,
 		size_t room = (size_t)(end - at) - after +
 			pattern->anchor_length;
 
-		at = memmem(at, room, anchor, pattern->anchor_length);
+		at = bytes_find(&pattern->bytes, at, room);
 		if (!at)
 			return NULL;
 		at -= pattern->anchor;

@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "bytes.h"
 #include "common.h"
 
 struct pattern {
@@ -20,6 +21,7 @@ struct pattern {
 	size_t length;
 	size_t anchor;	/* the longest run of whole bytes: where, how long */
 	size_t anchor_length;
+	struct bytes bytes; /* those of the anchor */
 };
 
 /* Of what the command line says; told, if it says nothing that can be found. */
