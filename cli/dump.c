@@ -6,9 +6,11 @@
  * full disk, the source's end, a signal. The source, once held, is let go first.
  *
  * The bytes go from the mirror into the file by write(2): the kernel copies them
- * once, from the source's own page. (sendfile(2) copies them twice, into pages of
- * a pipe first; what reads into a buffer, too: bench/command.c.) Where the
- * source has nothing any more, write(2) ends early, and then fails with EFAULT.
+ * once, from the source's own page. That is the cheapest way; sendfile(2), which
+ * copies them into pages of a pipe first, is next, and to read them into a buffer the
+ * dearest (bench/command.c, copy_out; only a memfd's pages can sendfile(2) take as
+ * they are). Where the source has nothing any more, write(2) ends early, and then
+ * fails with EFAULT.
  */
 #include <errno.h>
 #include <fcntl.h>
