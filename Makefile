@@ -206,6 +206,17 @@ build/test/guest.bin: test/guest/guest.S Makefile
 	$(LD) -m elf_i386 -Ttext 0x100000 -e _start --oformat binary -o $@ \
 		$(@:.bin=.o)
 
+# /init of a Linux guest, without a C library
+test: build/test/guest-init build/test/guest_tasks.py
+
+build/test/guest-init: test/guest/init.c Makefile
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) -std=gnu11 $(warnings) -ffreestanding -fno-stack-protector \
+		-fno-tree-loop-distribute-patterns -nostdlib -static -o $@ $<
+
+build/test/guest_tasks.py: examples/guest_tasks.py
+	@install -D -m 755 $< $@
+
 # ---- the Python package --------------------------------------------------------
 
 python_package := $(wildcard python/remotemap/*.py) python/remotemap/py.typed
@@ -216,8 +227,8 @@ test: $(patsubst %,build/test/%,$(python_package) $(wildcard python/tests/*.py))
 build/test/python/%: python/%
 	@install -D -m 644 $< $@
 
-# Its commands are a test.
-test: build/test/docs/tutorial.md
+# Their commands are a test.
+test: build/test/docs/tutorial.md build/test/docs/look-into-a-vm.md
 
 build/test/docs/%: docs/%
 	@install -D -m 644 $< $@

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=sh disable=SC2154 # tap.sh is read before
 #
-# QEMU with the small guest of test/guest/guest.S, for tests of --qemu.
+# QEMU with the small guest of test/guest/guest.S, or with Linux and the /init of
+# test/guest/init.c, for tests of --qemu.
 #
 # $monitor is the QMP socket that remotemap is given, `qmp` speaks through another
 # one, and $monitor.third is for who keeps it. Where the guest's words are: see guest.S.
@@ -9,17 +10,23 @@
 page=0x200000
 text=0x200030
 
-# guest_start ARGUMENT...: for QEMU, -M MACHINE first; $guest is its pid
-guest_start() {
+# qemu_start ARGUMENT...: $guest is its pid. $qemu_by: words before the command
+qemu_start() {
 	guest_number=$((${guest_number:-0} + 1))
 	monitor=$work/qmp$guest_number
-	background qemu-system-x86_64 "$@" -accel tcg -display none -nodefaults \
-		-no-user-config -kernel guest.bin \
+	# shellcheck disable=SC2086 # words
+	background ${qemu_by:-} qemu-system-x86_64 "$@" -accel tcg -display none -nodefaults \
+		-no-user-config \
 		-qmp "unix:$monitor,server=on,wait=off" \
 		-qmp "unix:$monitor.other,server=on,wait=off" \
 		-qmp "unix:$monitor.third,server=on,wait=off" \
 		>"$work/qemu" 2>&1
 	guest=$!
+}
+
+# guest_start ARGUMENT...: for QEMU, -M MACHINE first
+guest_start() {
+	qemu_start "$@" -kernel guest.bin
 	until_true guest_runs || {
 		cat "$work/qemu"
 		return 1
@@ -29,6 +36,35 @@ guest_start() {
 guest_runs() {
 	remotemap read --raw --qemu "$monitor" $text 16 |
 		grep -q 'a guest was here'
+}
+
+# linux_start ARGUMENT...: the kernel that runs here, too, once more; $linux_said is
+# what it and its /init print
+linux_start() {
+	linux_said=$work/console
+	linux_archive
+	qemu_start "$@" -kernel linux -initrd "$work/initrd" \
+		-append 'console=ttyS0 panic=-1 mitigations=off no_timer_check tsc=reliable' \
+		-serial "file:$linux_said"
+}
+
+# /init and the modules of virtio that it loads, in that order
+linux_archive() {
+	mkdir -p "$work/root/dev"
+	cp guest-init "$work/root/init"
+	for linux_module in virtio_ring virtio virtio_mmio virtio_balloon; do
+		linux_file=$(find "/lib/modules/$(uname -r)/" \
+			-name "$linux_module.ko")
+		# It may be in the kernel.
+		[ -n "$linux_file" ] || continue
+		cp "$linux_file" "$work/root/"
+		echo "/$linux_module.ko" >>"$work/root/modules"
+	done
+	(cd "$work/root" && find . | cpio -o -H newc) >"$work/initrd" 2>/dev/null
+}
+
+linux_runs() {
+	grep -q 'init: ready' "$linux_said"
 }
 
 guest_end() {
