@@ -104,7 +104,7 @@ static long pages_hold(struct transfer *transfer, const struct view *view,
 	vma = vma_lookup(mm, address);
 	if (vma)
 		nr = min(nr, (vma->vm_end - address) >> PAGE_SHIFT);
-	if (!vma || source_is_kernels(vma))
+	if (!vma)
 		ret = -EFAULT;
 	else if (view->flags & PIDFD_MEM_MAP_RESIDENT)
 		ret = resident_hold(transfer, vma, address, nr);

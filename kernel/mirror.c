@@ -110,16 +110,10 @@ struct look {
 /* ---- what may be seen ------------------------------------------------------ */
 
 /* As /proc/PID/mem, without its FOLL_FORCE. */
-/* Pages that are the kernel's own: [vvar], which has no VM_IO since Linux 7. */
-bool source_is_kernels(const struct vm_area_struct *vma)
-{
-	return vma->vm_flags & VM_MIXEDMAP && !vma->vm_file;
-}
-
 bool source_may_read(const struct vm_area_struct *vma)
 {
 	if (!(vma->vm_flags & VM_READ) ||
-	    vma->vm_flags & (VM_IO | VM_PFNMAP) || source_is_kernels(vma))
+	    vma->vm_flags & (VM_IO | VM_PFNMAP))
 		return false;
 	if (!compat_vma_is_cached(vma))
 		return false;

@@ -373,7 +373,6 @@ void registration_begin(struct registration *registration, struct mm_struct *mm)
 void registration_end(struct registration *registration);
 
 /* mirror.c */
-bool source_is_kernels(const struct vm_area_struct *vma);
 bool source_may_read(const struct vm_area_struct *vma);
 bool source_may_write(const struct vm_area_struct *vma);
 bool source_is_prompt(struct vm_area_struct *vma);

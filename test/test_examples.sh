@@ -99,8 +99,11 @@ last() {
 
 # readable: the ranges that can be read, adjacent ones as one; but for what the
 # kernel shows to nobody else
+# From Linux 7 on the kernel's clock is in ordinary pages.
 readable() {
-	ranges | awk '$3 ~ /^r/ && !/\[vvar/ {
+	clock='[[]vvar'
+	[ "$(uname -r | cut -d. -f1)" -lt 7 ] || clock='[[]vvar_'
+	ranges | awk -v clock="$clock" '$3 ~ /^r/ && $0 !~ clock {
 		if ($1 != end) {
 			if (end)
 				print substr(start, 2) "-" substr(end, 2)
