@@ -338,27 +338,39 @@ static void __places_find(struct context *context, struct places *places,
 {
 	unsigned long start = first << PAGE_SHIFT;
 	unsigned long end = ((last + 1) << PAGE_SHIFT) - 1;
+	struct view *view, *found[PLACES];
 	struct interval_tree_node *node;
 	struct place *place;
-	struct view *view;
+	unsigned int i;
 
 	lockdep_assert_held(&context->watch->lock);
 	places->nr = 0;
 	node = interval_tree_iter_first(&context->addresses, start, end);
 	for (view = __view_at(node); view && places->nr < PLACES;
 	     view = __view_at(node)) {
-		place = &places->at[places->nr++];
-		place->first = view->pgoff;
-		if (view->address < start)
-			place->first += (start - view->address) >> PAGE_SHIFT;
-		place->last = view->pgoff +
-			((min(end, view->node.last) - view->address) >>
-			 PAGE_SHIFT);
+		found[places->nr++] = view;
 		node = interval_tree_iter_next(node, start, end);
 	}
-	if (view && view->address <= start)
+	places->last = last;
+	if (view && view->address <= start) {
 		places->nr = PLACES_MANY;
-	places->last = view ? (view->address - 1) >> PAGE_SHIFT : last;
+		return;
+	}
+	if (view) {
+		end = view->address - 1;
+		places->last = end >> PAGE_SHIFT;
+	}
+	/* Each page of each view once, however many parts there are. */
+	for (i = 0; i < places->nr; i++) {
+		place = &places->at[i];
+		place->first = found[i]->pgoff;
+		if (found[i]->address < start)
+			place->first += (start - found[i]->address) >>
+					PAGE_SHIFT;
+		place->last = found[i]->pgoff +
+			((min(end, found[i]->node.last) - found[i]->address) >>
+			 PAGE_SHIFT);
+	}
 }
 
 /* Zap them. Whether that was all of the context's pages. */
@@ -406,8 +418,9 @@ static void __context_let_go(struct context *context)
  *
  * A view that is added meanwhile has none of these pages: they are invalid. One that
  * goes meanwhile has its own zap. Where more views show one page than there is room
- * for, all mirrors are emptied: to go through the mirrors once for each view would
- * have the work grow with the product of both, and whoever may add views choose it.
+ * for, all mirrors are emptied, once an invalidation: to go through the mirrors once
+ * for each view would have the work grow with the product of both, and whoever may add
+ * views choose it.
  */
 static bool __context_zap(struct context *context, unsigned long first,
 			  unsigned long last, struct sweep *sweep)
@@ -416,6 +429,9 @@ static bool __context_zap(struct context *context, unsigned long first,
 	struct places places;
 	bool all;
 
+	/* Nothing of what is invalid has entered since. */
+	if (!sweep->look_only && context->emptied == sweep->heard)
+		return true;
 	__places_find(context, &places, first, last);
 	if (!places.nr)
 		return true;
@@ -431,6 +447,8 @@ static bool __context_zap(struct context *context, unsigned long first,
 		__context_keep(context);
 		all = places_zap(context, &places);
 		__context_let_go(context);
+		if (all)
+			context->emptied = sweep->heard;
 		if (all || places.last == last)
 			break;
 		__places_find(context, &places, places.last + 1, last);

@@ -2,10 +2,10 @@
 /*
  * What the files of a context do beside ioctl and mmap.
  *
- * Invariant: the source's pages are held, as process_vm_readv() holds them, for the
- * moment of the copy and no longer: user memory is not faulted in meanwhile. While it
- * is, nothing is held, and the source's address space is not kept from its end. A
- * user's buffer may fault, wait, be a mirror itself.
+ * Invariant: while user memory is faulted in nothing of the source is held, nor a
+ * lock, and its address space is not kept from its end. A user's buffer may fault,
+ * wait, be a mirror itself. The source's pages are held, as process_vm_readv() holds
+ * them, while it brings in those of the same batch, and for the copy.
  *
  * Data that was moved is reported, whatever comes after it.
  */
@@ -31,6 +31,8 @@
 #define BATCH_PAGES (PAGE_SIZE / sizeof(struct page *))
 /* A short transfer needs no memory. */
 #define BATCH_FEW 16
+/* User memory that is faulted in may be gone by chance, but not so many times. */
+#define VAIN_MAX 100
 
 /**
  * struct transfer - one read or write of the map file
@@ -40,6 +42,8 @@
  * @write: from there to the source
  * @pages: the source's pages, held
  * @room: how many can be held
+ * @wanted: how much the last batch would have moved, of which nothing was
+ * @vain: how many times it was faulted in and yet not there
  * @few: room for a few
  */
 struct transfer {
@@ -49,6 +53,8 @@ struct transfer {
 	bool write;
 	struct page **pages;
 	unsigned long room;
+	size_t wanted;
+	unsigned int vain;
 	struct page *few[BATCH_FEW];
 };
 
@@ -123,10 +129,10 @@ out_mm:
 	return ret;
 }
 
-static void pages_release(struct transfer *transfer, long nr)
+static void pages_release(struct transfer *transfer, long nr, bool written)
 {
 	if (transfer->write) {
-		unpin_user_pages_dirty_lock(transfer->pages, nr, true);
+		unpin_user_pages_dirty_lock(transfer->pages, nr, written);
 		return;
 	}
 	while (nr)
@@ -134,20 +140,29 @@ static void pages_release(struct transfer *transfer, long nr)
 }
 
 /*
+ * Between one of the pages and user memory: how much, or an error. Page faults are
+ * off: it takes no more than its moment.
+ *
  * Not copy_page_to_iter(): it would put the source's own pages into a pipe,
  * where they stay, and change.
  */
-static size_t page_copy(struct transfer *transfer, struct page *page,
-			size_t offset, size_t length)
+static ssize_t page_copy(struct transfer *transfer, const struct view *view,
+			 long index, size_t offset, size_t length)
 {
-	char *at = kmap_local_page(page);
 	size_t copied;
+	char *at;
 
+	if (!view_copy_begin(view))
+		return -EFAULT;
+	pagefault_disable();
+	at = kmap_local_page(transfer->pages[index]);
 	if (transfer->write)
 		copied = _copy_from_iter(at + offset, length, transfer->iter);
 	else
 		copied = _copy_to_iter(at + offset, length, transfer->iter);
 	kunmap_local(at);
+	pagefault_enable();
+	view_copy_end(view);
 	return copied;
 }
 
@@ -160,47 +175,49 @@ static size_t page_copy(struct transfer *transfer, struct page *page,
 static ssize_t batch_copy(struct transfer *transfer, const struct view *view,
 			  unsigned long address, size_t length)
 {
-	size_t offset = offset_in_page(address), copied, part, done = 0;
+	size_t offset = offset_in_page(address), done = 0;
+	ssize_t copied = 0, part;
 	unsigned long nr;
 	long held, i;
-	ssize_t ret;
 
 	nr = min(DIV_ROUND_UP(offset + length, PAGE_SIZE), transfer->room);
 	held = pages_hold(transfer, view, address & PAGE_MASK, nr);
 	if (held < 0)
 		return held;
-	ret = -EFAULT;
-	if (!view_copy_begin(view))
-		goto out;
-	pagefault_disable();
 	for (i = 0; i < held; i++) {
 		part = min(length - done, PAGE_SIZE - offset);
-		copied = page_copy(transfer, transfer->pages[i], offset, part);
+		copied = page_copy(transfer, view, i, offset, part);
+		if (copied < 0)
+			break;
 		done += copied;
 		if (copied < part)
 			break;
 		offset = 0;
 	}
-	pagefault_enable();
-	view_copy_end(view);
-	ret = done;
-out:
-	pages_release(transfer, held);
-	return ret;
+	pages_release(transfer, held, done);
+	if (done)
+		return done;
+	transfer->wanted = min(length, held * PAGE_SIZE - offset);
+	return copied;
 }
 
-/* No page of the source is held. 0, or an error where there is nothing to fault in. */
-static ssize_t user_fault_in(const struct transfer *transfer)
+/*
+ * No page of the source is held. 0, or an error where there is nothing to fault in:
+ * or what is said to be there is not, again and again (a shadow stack, say).
+ */
+static ssize_t user_fault_in(struct transfer *transfer)
 {
-	size_t size = min(iov_iter_count(transfer->iter),
-			  transfer->room * PAGE_SIZE);
 	size_t left;
 
+	if (transfer->vain++ == VAIN_MAX)
+		return -EFAULT;
 	if (transfer->write)
-		left = fault_in_iov_iter_readable(transfer->iter, size);
+		left = fault_in_iov_iter_readable(transfer->iter,
+						  transfer->wanted);
 	else
-		left = fault_in_iov_iter_writeable(transfer->iter, size);
-	return left == size ? -EFAULT : 0;
+		left = fault_in_iov_iter_writeable(transfer->iter,
+						   transfer->wanted);
+	return left == transfer->wanted ? -EFAULT : 0;
 }
 
 /* Move what can be moved at once from transfer->pos on; 0 as in batch_copy(). */
@@ -239,6 +256,8 @@ static ssize_t transfer_all(struct transfer *transfer)
 		ret = transfer_batch(transfer);
 		if (!ret)
 			ret = user_fault_in(transfer);
+		else
+			transfer->vain = 0;
 		if (ret < 0)
 			break;
 		transfer->pos += ret;

@@ -5,6 +5,7 @@
  * Lock order, outermost first:
  *
  *   context->mutex                        views added and removed
+ *     context->moving                     for writing: until copies are done
  *   viewer's mmap_lock
  *     source's mmap_lock                  only tried, or taken with none held
  *     viewer->mutex                       mirrors linked and unlinked
@@ -15,6 +16,8 @@
  *     context->populate                   table or huge page
  *       watch->lock                       spinlock; never held over a zap
  *         viewer's page-table lock
+ *     lock of a folio of the source       only tried: a debugger of the viewer
+ *       context->moving                   for reading, for one page
  *
  *   whatever the core holds when it calls a notifier of the source: its
  *   mmap_lock, a file's i_mmap_rwsem, an anon_vma's lock, a folio's; reclaim
@@ -162,6 +165,7 @@ struct watch {
  * @heard: watch->heard when it was opened; once @narrow, how much had been heard
  *         by then, less what had hit
  * @hit: watch->heard of the last invalidation that hit
+ * @emptied: of the last one that emptied all mirrors
  * @shares: of blocks that others have looked at too
  * @owned_first: no block before this one was ever its own
  * @owned_last: nor after
@@ -199,6 +203,7 @@ struct context {
 	unsigned int zaps;
 	unsigned long heard;
 	unsigned long hit;
+	unsigned long emptied;
 	struct rb_root shares;
 	unsigned long owned_first;
 	unsigned long owned_last;

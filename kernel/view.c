@@ -209,7 +209,7 @@ int view_add(struct context *context, const struct pidfd_mem_map *range)
  * From here on it shows nothing. A fault that found it before either let its page
  * enter before @dead was set, and the zap takes it, or sees @dead.
  */
-static void __view_kill(struct view *view)
+static int __view_kill(struct view *view)
 {
 	struct watch *watch = view->context->watch;
 
@@ -222,8 +222,10 @@ static void __view_kill(struct view *view)
 	mirrors_zap(view->context, view->pgoff,
 		    view->pgoff + view->nr_pages - 1);
 	/* Who copies has begun before, or sees @dead. */
-	down_write(&view->context->moving);
+	if (down_write_killable(&view->context->moving))
+		return -EINTR;
 	up_write(&view->context->moving);
+	return 0;
 }
 
 /*
@@ -266,7 +268,9 @@ static int __view_remove(struct context *context,
 	if (!view || (u64)view->pgoff << PAGE_SHIFT != range->offset ||
 	    (u64)view->nr_pages << PAGE_SHIFT != range->size)
 		return -EINVAL;
-	__view_kill(view);
+	ret = __view_kill(view);
+	if (ret)
+		return ret;
 	ret = mtree_store_range(&context->views, view->pgoff,
 				view->pgoff + view->nr_pages - 1, NULL,
 				GFP_KERNEL_ACCOUNT);

@@ -388,6 +388,8 @@ static void mirror_flushed(struct mm_struct *mm, unsigned long start,
 	pmd_t *pmd;
 
 	for (; start < end; start = next) {
+		if (!(start & ~PUD_MASK))
+			cond_resched();
 		next = ALIGN(start + 1, P4D_SIZE);
 		pud = pud_of(mm, start);
 		if (!pud)
@@ -455,6 +457,26 @@ static bool mirror_zap_locked(struct mirror *mirror, struct zap *zap)
 	return false;
 }
 
+/* For so many pages, from this one of the file on, a mirror has no page tables. */
+static unsigned long tables_missing(const struct mirror *mirror, pgoff_t pgoff)
+{
+	unsigned long address = mirror->addresses.start +
+				(pgoff - mirror->pages.start) * PAGE_SIZE;
+	pud_t *pud = pud_of(mirror->vma->vm_mm, address);
+
+	if (!pud)
+		return (ALIGN(address + 1, P4D_SIZE) - address) >> PAGE_SHIFT;
+	if (pud_none(pudp_get(pud)))
+		return (ALIGN(address + 1, PUD_SIZE) - address) >> PAGE_SHIFT;
+	return 0;
+}
+
+/* Up to which page a zap goes in one part, without a lock that it ought to have. */
+static pgoff_t zap_step(const struct mirror *mirror, pgoff_t first)
+{
+	return first + (tables_missing(mirror, first) ?: ZAP_PAGES_ASIDE) - 1;
+}
+
 /*
  * Somebody has the map file's i_mmap_rwsem for writing, or waits for it. One who
  * links or unlinks a VMA will be done in a moment, and no more of them come as
@@ -494,6 +516,10 @@ static void mirror_zap_aside(struct mirror *mirror, struct zap *zap)
 		registration = registration_join(mirror->vma->vm_mm,
 						 is_stuck ? &loose : NULL);
 		if (registration || is_stuck) {
+			/* What had no tables may have since; not from now on. */
+			if (!registration)
+				zap->last = min(zap->last,
+						zap_step(mirror, zap->first));
 			mirror_zap(mirror, zap);
 			registration_leave(registration, &loose);
 			if (!registration)
@@ -526,26 +552,11 @@ static void aside_end(struct context *context)
 		wake_up_all(&context->aside_wait);
 }
 
-/* For so many pages, from this one of the file on, a mirror has no page tables. */
-static unsigned long tables_missing(const struct mirror *mirror, pgoff_t pgoff)
-{
-	unsigned long address = mirror->addresses.start +
-				(pgoff - mirror->pages.start) * PAGE_SIZE;
-	pud_t *pud = pud_of(mirror->vma->vm_mm, address);
-
-	if (!pud)
-		return (ALIGN(address + 1, P4D_SIZE) - address) >> PAGE_SHIFT;
-	if (pud_none(pudp_get(pud)))
-		return (ALIGN(address + 1, PUD_SIZE) - address) >> PAGE_SHIFT;
-	return 0;
-}
-
 /* Little by little: who was in the way may be gone each time. */
 static void mirrors_zap_aside(struct mirror *mirror, struct zap *zap)
 {
 	pgoff_t last = min(zap->last, mirror->pages.last);
 	struct zap part = *zap;
-	unsigned long nr;
 
 	aside_begin(zap->context);
 	part.first = max(zap->first, mirror->pages.start);
@@ -555,8 +566,7 @@ static void mirrors_zap_aside(struct mirror *mirror, struct zap *zap)
 			mirror_zap(mirror, &part);
 			break;
 		}
-		nr = tables_missing(mirror, part.first) ?: ZAP_PAGES_ASIDE;
-		part.last = min(last, part.first + nr - 1);
+		part.last = min(last, zap_step(mirror, part.first));
 		mirror_zap_aside(mirror, &part);
 		part.first = part.last + 1;
 	}
