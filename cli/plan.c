@@ -243,35 +243,57 @@ static uint64_t least(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
-/* seek(): the next, or limit if it is not before that, or the error, told */
+/* seek(): the next, INT64_MAX if none follows, or the error, told */
 static enum status seek_next(const struct plan *plan,
 			     int64_t (*seek)(const struct remotemap *handle,
 					     uint64_t offset),
-			     uint64_t at, uint64_t limit, uint64_t *next)
+			     uint64_t at, uint64_t *next)
 {
 	int64_t found = seek(plan->handle, PLAN_RESIDENT + at);
 
+	*next = INT64_MAX;
 	if (found == -ENXIO)
-		found = PLAN_RESIDENT + limit;
+		return STATUS_OK;
 	if (found < 0)
 		return fail_source("looking for what is in memory", found);
-	*next = least(found - PLAN_RESIDENT, limit);
+	*next = found - PLAN_RESIDENT;
+	return STATUS_OK;
+}
+
+/*
+ * The next data, as it was when it was last looked for. It is looked for through all
+ * regions up to there: if each of them asked anew, many with nothing in them would
+ * take time by the square. What has come since, pagemap tells.
+ */
+static enum status next_data(struct plan *plan, uint64_t at, uint64_t *next)
+{
+	enum status status = STATUS_OK;
+
+	if (at < plan->looked_from || at > plan->next_data)
+		status = seek_next(plan, remotemap_next_data, at,
+				   &plan->next_data);
+	if (status)
+		return status;
+	plan->looked_from = at;
+	*next = plan->next_data;
 	return STATUS_OK;
 }
 
 static enum status walk_range(struct walk *walk, uint64_t at, uint64_t end)
 {
-	const struct plan *plan = walk->plan;
+	struct plan *plan = walk->plan;
 	enum status status = STATUS_OK;
 	uint64_t data = end, hole = end;
 
 	while (at < end && !status) {
-		status = seek_next(plan, remotemap_next_data, at, end, &data);
+		status = next_data(plan, at, &data);
+		data = least(data, end);
 		if (!status)
 			status = walk_not_resident(walk, at, data);
 		if (status || data == end)
 			break;
-		status = seek_next(plan, remotemap_next_hole, data, end, &hole);
+		status = seek_next(plan, remotemap_next_hole, data, &hole);
+		hole = least(hole, end);
 		/* It has gone in between: it is looked at as what is not there. */
 		if (!status && hole == data) {
 			hole = data + CORE_PAGE;
@@ -321,6 +343,7 @@ enum status plan_make(struct plan *plan, const struct remotemap_region *regions,
 	char path[64];
 
 	snprintf(path, sizeof(path), "/proc/%d/pagemap", plan->pid);
+	plan->looked_from = UINT64_MAX;
 	plan->pagemap = open(path, O_RDONLY | O_CLOEXEC);
 	if (plan->pagemap < 0)
 		return fail(errno == ENOENT ? STATUS_ENDED : STATUS_REFUSED,

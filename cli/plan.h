@@ -51,6 +51,8 @@ struct plan {
 	uint64_t holes; /* bytes that are zeros */
 	uint64_t absent; /* bytes that are not in memory */
 	int pagemap; /* /proc/PID/pagemap, or -1 */
+	/* From looked_from on, what is in memory begins at next_data. */
+	uint64_t looked_from, next_data;
 };
 
 /* Segments and extents for these regions. plan: options, handle and pid are set. */
