@@ -102,6 +102,11 @@ is_in() {
 	esac
 }
 
+# has TEXT FILE: of any bytes; busybox's grep sees none of a line behind a zero
+has() {
+	tr '\0' '\n' <"$2" | grep -qF -- "$1"
+}
+
 is_stopped() {
 	[ "$(state "$1")" = T ]
 }
@@ -264,7 +269,7 @@ gdb_reads_bash() {
 	status 0 remotemap dump "$source" -o "$core"
 	lines_said 0
 	compare "$source" "$core"
-	grep -qF "needle of a shell" "$core" || die "the shell's text is not there"
+	has "needle of a shell" "$core" || die "the shell's text is not there"
 	# There is no debugging information: what symbols say, and libraries'
 	gdb_says /bin/bash 'info proc mappings' "/usr/bin/bash" \
 		'x/s *(char **)&dollar_vars' '"bash"' \
@@ -294,7 +299,7 @@ gdb_reads_redis_under_load() {
 	status 0 remotemap dump --freeze "$server" -o "$core"
 	compare 0 "$core"
 	is_in PONG "$(redis-cli -p 7777 ping)" || die "it does not answer"
-	grep -qF "in a database server" "$core" || die "the value is not there"
+	has "in a database server" "$core" || die "the value is not there"
 	gdb_says "$(readlink -f "$(command -v redis-server)")" \
 		'info proc mappings' "redis"
 	# Running, with all that may change meanwhile
