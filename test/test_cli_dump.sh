@@ -530,7 +530,8 @@ a_failed_dump_lets_go() {
 	runs "$source" || die "it is still stopped"
 	# Its end while it is held
 	held_up_dump --freeze "$source"
-	until_so is_stopped "$source"
+	until_so waits_in_pipe "$dump"
+	is_stopped "$source" || die "it runs"
 	kill -KILL "$source"
 	cat "$work/pipe" >"$core" &
 	wait "$dump"

@@ -390,8 +390,9 @@ what_vanishes_does_not_end_it() {
 # was there when it last looked. The needles before are told, and none twice.
 what_vanishes_is_told() {
 	mkfifo "$work/pipe"
-	background remotemap search "$source" --resident --range "$range" \
-		--text a-needle! --context 4096 >"$work/pipe" 2>"$err"
+	# Opened there: this shell would wait for the reader that it is itself.
+	background sh -c 'exec remotemap search "$@" >"$0"' "$work/pipe" "$source" \
+		--resident --range "$range" --text a-needle! --context 4096 2>"$err"
 	search=$!
 	exec 7<"$work/pipe"
 	until_true grep -q pipe "/proc/$search/wchan"
