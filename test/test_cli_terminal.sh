@@ -55,7 +55,7 @@ closes_not() {
 info_in_80_columns() {
 	info_on 80
 	screen_has '^ +START-END +MAY  MAP KIND +SIZE  RESIDENT  NAME$'
-	screen_has '^[0-9a-f]{12}-[0-9a-f]{12} rw-p rw  heap .* \[heap\]$'
+	screen_has '^ *[0-9a-f]+-[0-9a-f]+ +rw-p rw  heap .* \[heap\]$'
 	# The end of a name tells more than its beginning.
 	screen_has ' \.\.\..*libc\.so\.6$'
 	not screen_has /libc.so.6/
