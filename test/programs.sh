@@ -15,6 +15,7 @@ chmod 755 "$work"
 # source_start: $source is a Python that answers. It has 17 pages at $memory,
 # each of which begins with its number; their rest is zeros.
 source_start() {
+	holes_stay
 	rm -f "$work/ask" "$work/answer"
 	mkfifo "$work/ask" "$work/answer"
 	exec 8<>"$work/ask" 9<>"$work/answer"

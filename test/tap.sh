@@ -96,6 +96,13 @@ until_true() {
 	done
 }
 
+# holes_stay: khugepaged, every ten seconds, makes a huge page of what has but one
+# page, and fills the rest with zeros: a process had more memory then, without having
+# done anything, and what it gave up came back. From now on it leaves that alone.
+holes_stay() {
+	echo 0 >/sys/kernel/mm/transparent_hugepage/khugepaged/max_ptes_none
+}
+
 # tests NAME...: prints TAP, and ends
 tests() {
 	tap_failed=0 tap_count=0

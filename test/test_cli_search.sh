@@ -8,6 +8,8 @@
 # shellcheck source=test/tap.sh
 . ./tap.sh
 
+holes_stay
+
 # $nobody COMMAND...: as a user who has nothing
 nobody=$work/nobody
 cat >"$nobody" <<'END'

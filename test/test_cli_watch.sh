@@ -10,6 +10,8 @@
 # shellcheck source=test/terminal.sh
 . ./terminal.sh
 
+holes_stay
+
 # ---- what is watched -------------------------------------------------------------
 
 mkfifo "$work/ask" "$work/answer"
