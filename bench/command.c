@@ -10,6 +10,10 @@
  * and the look at the source's regions. A page is one of the source's. Files are
  * tmpfs's, so that no disk is waited for.
  *
+ * What the command searches by are vector instructions: each counts as one, and is
+ * emulated by a call. Over memory of its own, on a processor, that search took from a
+ * hundredth to all of memmem()'s time, by what was looked for in what.
+ *
  * And why dump writes from the mirror: the same bytes, taken to the same place in
  * each way there is.
  */
@@ -251,7 +255,7 @@ static void measure_ways(int fd, const char *system)
 		void (*function)(int fd);
 	} ways[] = {
 		{ "write from a mapping", by_mapping },
-		{ "read, write", by_buffer },
+		{ "read and write", by_buffer },
 		{ "sendfile", by_sendfile },
 	};
 
