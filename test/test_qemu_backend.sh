@@ -75,6 +75,25 @@ window_cannot_be_mirrored_again() {
 	kill -KILL "$second" "$first"
 }
 
+gone() {
+	! kill -0 "$1"
+}
+
+# It is SIGBUS, of which QEMU dies.
+second_ends_when_it_touches_what_has_ended() {
+	first_start
+	second_start '' ''
+	kill -KILL "$first"
+	wait "$first" || true
+	guest_goes_on
+	put $((page + 0x18)) $((window + text)) 0x500000 16
+	put $((page + 0x10)) 2
+	until_true gone "$second"
+	died=0
+	wait "$second" || died=$?
+	same "$died" "$((128 + 7))"
+}
+
 # refused OPTION: QEMU does not take that as a backend of more than there is
 refused() {
 	run remotemap lend "$first" --view "0=$host+$size" -- \
@@ -94,4 +113,5 @@ what_qemu_does_not_take() {
 }
 
 tests guest_reads_and_writes_another_guests_memory read_only_window_stays_as_it_is \
-	window_cannot_be_mirrored_again what_qemu_does_not_take
+	window_cannot_be_mirrored_again second_ends_when_it_touches_what_has_ended \
+	what_qemu_does_not_take
