@@ -14,6 +14,7 @@
 
 patience=$((900 * ${TEST_PATIENCE:-1}))
 size=$((160 << 20))
+release=$(uname -r | sed 's/[.+]/[&]/g')
 banner="Linux version $(uname -r) ("
 ready="the guest's processes are there"
 
@@ -31,12 +32,12 @@ banner_is_found_in_running_linux() {
 	printed "^$guest 0x[0-9a-f]+ microvm.ram "
 	cat >"$work/rules" <<-END_OF_RULES
 		rule linux { strings: \$banner = "$banner" condition: \$banner }
-		rule none { strings: \$here = "no guest" condition: \$here }
+		rule other { strings: \$here = "no guest" condition: \$here }
 	END_OF_RULES
 	run remotemap search --qemu "$monitor" --region ram --yara "$work/rules"
 	exited 0
 	printed "^$guest 0x[0-9a-f]+ microvm.ram linux:\\\$banner"
-	not grep -q 'none:' "$out"
+	not grep -q 'other:' "$out"
 }
 
 # Its user has neither the socket nor QEMU's process: the map file alone
@@ -45,7 +46,7 @@ processes_are_listed_by_who_has_the_map_file_alone() {
 	run remotemap lend --qemu "$monitor" --uid 1000 -- \
 		python3 guest_tasks.py
 	exited 0
-	printed "^Linux $(uname -r)\$"
+	printed "^Linux $release\$"
 	printed '^ +0 swapper'
 	printed '^ +1 init$'
 	printed '^ +2 kthreadd$'
@@ -78,7 +79,7 @@ dump_of_linux_is_a_core_that_gdb_reads() {
 	run remotemap dump --qemu "$monitor" -o "$work/core"
 	exited 0
 	run gdb -batch -nx -c "$work/core" -ex "x/s $at"
-	printed "\"Linux version $(uname -r) "
+	printed "\"Linux version $release "
 	rm -f "$work/core"
 }
 
@@ -123,7 +124,9 @@ balloon_takes_memory_from_the_mirror() {
 	echo "$work/saved" >&7
 	until_true grep -q differ "$work/held"
 	same "$(tail -n 1 "$work/held")" 'differ 0'
-	[ "$(resident)" -lt $((before - 16384)) ]
+	after=$(resident)
+	echo "resident KiB: $before, $after"
+	[ "$after" -lt $((before - 16384)) ]
 	qmp cont
 	rm -f "$work/saved"
 	# And what it gets again is shown.
