@@ -304,9 +304,13 @@ build/bench/%.o: bench/%.c Makefile
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(flags) -c -o $@ $<
 
-build/bench/%: bench/%.c $(bench_shared) build/lib/libremotemap.a
-	$(CC) $(CPPFLAGS) $(CFLAGS) $(flags) $(LDFLAGS) -o $@ $< \
-		$(bench_shared) build/lib/libremotemap.a
+build/bench/qemu_%: bench_guests := build/lib/libremotemap-qemu.a
+build/bench/qemu_%: bench_libraries := -ljansson
+
+build/bench/%: bench/%.c $(bench_shared) build/lib/libremotemap.a \
+		build/lib/libremotemap-qemu.a
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(flags) $(LDFLAGS) -o $@ $< $(bench_shared) \
+		$(bench_guests) build/lib/libremotemap.a $(bench_libraries)
 
 -include $(wildcard build/*/*.d build/*/*/*.d)
 

@@ -7,7 +7,7 @@
  * the tests look. Everything else of memory it leaves alone.
  *
  *   0x200000  counter  u32, grows without end
- *   0x200010  orders   u32: 1 fill, 2 move, 3 eject; 0: nothing to do
+ *   0x200010  orders   u32: 1 fill, 2 move, 3 eject, 4 map; 0: nothing to do
  *   0x200014  done     u32: the last order that was done
  *   0x200018  from     u32  address
  *   0x20001c  to       u32  address
@@ -17,7 +17,9 @@
  * fill: `length` bytes at `to` become words that hold their own address, each
  * inverted; move: `length` bytes go from `from` to `to`, and zeros stay behind;
  * eject: the memory module in slot `from` is let go, by the ports that QEMU's
- * docs/specs/acpi_mem_hotplug has.
+ * docs/specs/acpi_mem_hotplug has; map: page tables of x86-64, four levels, are made
+ * at `to`, where zeros are: the virtual addresses up to `length`, a multiple of 2 MiB
+ * and 1 GiB at the most, are those from `from` on.
  */
 	.set MAGIC, 0x1badb002
 	.set FLAGS, 0x00010000 /* the addresses are here, it need not be ELF */
@@ -52,6 +54,8 @@ loop:
 	je move
 	cmpl $3, %eax
 	je eject
+	cmpl $4, %eax
+	je map
 done:
 	movl $0, PAGE + 0x10
 	movl %eax, PAGE + 0x14
@@ -85,6 +89,28 @@ eject:
 	movw $0xa14, %dx
 	outb %al, %dx
 	movl %ebx, %eax
+	jmp done
+
+map:
+	shrl $10, %ecx
+	leal 0x1003(%edi), %edx
+	movl %edx, (%edi)
+	addl $0x1000, %edx
+	movl %edx, 0x1000(%edi)
+	leal 0x2000(%edi), %ebx
+	movl %ecx, %ebp
+	shrl $9, %ebp
+1:	addl $0x1000, %edx
+	movl %edx, (%ebx)
+	addl $8, %ebx
+	decl %ebp
+	jnz 1b
+	addl $0x3000, %edi
+	orl $3, %esi
+1:	movl %esi, (%edi)
+	addl $0x1000, %esi
+	addl $8, %edi
+	loop 1b
 	jmp done
 
 text:
