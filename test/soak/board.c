@@ -7,6 +7,7 @@
  */
 #include "soak.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <pthread.h>
@@ -662,4 +663,19 @@ void nap_ms(unsigned int ms)
 	struct timespec nap = { ms / 1000, ms % 1000 * 1000000L };
 
 	nanosleep(&nap, NULL);
+}
+
+void thread_start(pthread_t *thread, void *(*run)(void *), void *arg)
+{
+	unsigned int tries = 0;
+	int err;
+
+	/* Memory is short here, on purpose: a stack may have to wait for it. */
+	do {
+		err = pthread_create(thread, NULL, run, arg);
+		if (err == EAGAIN)
+			nap_ms(10);
+	} while (err == EAGAIN && ++tries < 1000);
+	if (err)
+		fatal("pthread_create: %s", strerror(err));
 }

@@ -185,8 +185,7 @@ void third_run(void *arg)
 	(void)arg;
 	at[REGION_SHARED] = third_map(&regions[REGION_SHARED]);
 	at[REGION_FILE] = third_map(&regions[REGION_FILE]);
-	if (pthread_create(&poisoner, NULL, poison_run, NULL))
-		fatal("pthread_create failed");
+	thread_start(&poisoner, poison_run, NULL);
 	while (running()) {
 		third_turn(&dice, at);
 		if (!dice_roll(&dice, 64))

@@ -32,6 +32,8 @@
 
 #include "../common.h"
 
+#include <pthread.h>
+
 /* Who writes which cell of a page; MOVER and CHILD: who holds a lock for it */
 enum slot {
 	SLOT_SOURCE,
@@ -336,6 +338,8 @@ uint64_t dice_next(struct dice *dice);
 unsigned int dice_roll(struct dice *dice, unsigned int sides);
 unsigned int dice_spot(struct dice *dice, const struct region *region);
 void nap_ms(unsigned int ms);
+/* pthread_create(), which has to come about. */
+void thread_start(pthread_t *thread, void *(*run)(void *), void *arg);
 /* Where processors are few: who makes things happen, before who looks */
 void come_first(void);
 

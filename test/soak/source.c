@@ -694,9 +694,7 @@ static void threads_start(struct source_thread *threads, enum world world,
 							  incarnation * 1000);
 		snprintf(thread->who, sizeof(thread->who), "source %d.%u",
 			 world, i);
-		if (pthread_create(&thread->thread, NULL,
-				   i ? events_run : own_run, thread))
-			fatal("pthread_create failed");
+		thread_start(&thread->thread, i ? events_run : own_run, thread);
 	}
 }
 
@@ -749,6 +747,5 @@ void source_live(uint32_t incarnation)
 	pthread_t thread;
 
 	mortal_life.incarnation = incarnation;
-	if (pthread_create(&thread, NULL, life, &mortal_life))
-		fatal("pthread_create failed");
+	thread_start(&thread, life, &mortal_life);
 }

@@ -429,9 +429,7 @@ void viewer_run(void *arg)
 		threads[i].dice = (struct dice){ dice_next(&dice) };
 		snprintf(threads[i].who, sizeof(threads[i].who),
 			 "viewer %d.%u.%u", viewer->world, viewer->number, i);
-		if (pthread_create(&threads[i].thread, NULL, thread_run,
-				   &threads[i]))
-			fatal("pthread_create failed");
+		thread_start(&threads[i].thread, thread_run, &threads[i]);
 	}
 	for (i = 0; i < VIEWER_THREADS; i++)
 		pthread_join(threads[i].thread, NULL);
