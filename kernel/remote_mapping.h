@@ -16,7 +16,7 @@
  *     context->populate                   table or huge page
  *       watch->lock                       spinlock; never held over a zap
  *         viewer's page-table lock
- *     lock of a folio of the source       only tried: a debugger of the viewer
+ *     a source's folio lock               only tried: a debugger of the viewer
  *       context->moving                   for reading, for one page
  *
  *   whatever the core holds when it calls a notifier of the source: its
