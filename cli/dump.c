@@ -10,7 +10,8 @@
  * that they are read into copy them twice: they take 2 to 16 per cent more on 6.12,
  * half as much again on 6.1 (bench/command.c, copy_out; only a memfd's pages can
  * sendfile(2) take as they are). Where the source has nothing any more, write(2) ends
- * early, and then fails with EFAULT.
+ * early, and then fails with EFAULT. So it does on a file system that does not copy but
+ * takes the writer's pages as they are (9p): there they are read into a buffer.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -57,6 +58,7 @@ struct dump {
 
 	uint64_t written; /* bytes of data */
 	uint64_t lost; /* bytes that went away before they were written */
+	void *buffer; /* of CHUNK, once it is needed */
 	bool partial;
 	double seconds;
 };
@@ -350,6 +352,24 @@ static enum status memory_lost(struct dump *dump, uint64_t *address,
 	return STATUS_OK;
 }
 
+/* By a buffer. How much was written, -EFAULT: there is nothing, or another error */
+static ssize_t memory_copy(struct dump *dump, uint64_t address, size_t length)
+{
+	bool resident = dump->plan.options.resident;
+	ssize_t got;
+
+	if (!dump->buffer)
+		dump->buffer = malloc(CHUNK);
+	if (!dump->buffer)
+		return -ENOMEM;
+	got = remotemap_read(dump->plan.handle, dump->buffer, length,
+			     address + (resident ? PLAN_RESIDENT : 0));
+	/* The source's end is told with what is lost. */
+	if (got <= 0)
+		return got == -EINTR ? -EINTR : -EFAULT;
+	return output_write(&dump->output, dump->buffer, got);
+}
+
 /* One write, if the place in the file is reached. *address: where to go on */
 static enum status memory_write(struct dump *dump,
 				const struct core_segment *segment,
@@ -369,6 +389,8 @@ static enum status memory_write(struct dump *dump,
 		length = CHUNK;
 	written = output_write(&dump->output,
 			       dump->mirror + (*address - dump->start), length);
+	if (written == -EFAULT)
+		written = memory_copy(dump, *address, length);
 	if (written == -EFAULT)
 		return memory_lost(dump, address, end);
 	if (written == -EINTR)
@@ -598,6 +620,7 @@ int command_dump(int argc, char **argv)
 	if (dump.regions)
 		remotemap_regions_free(dump.regions, dump.region_count);
 	free(dump.hosts);
+	free(dump.buffer);
 	if (dump.qemu)
 		source_close(&dump.guest);
 	else if (dump.plan.handle)

@@ -544,6 +544,19 @@ a_failed_dump_lets_go() {
 	said "process $source has ended"
 }
 
+# A file system that does not copy what is written, but hands the writer's pages on
+where_nothing_is_written_from_a_mirror_all_is_copied() {
+	grep -q ' /out 9p ' /proc/mounts || die "no 9p here"
+	large_python 8
+	file=/out/core.dumped
+	rm -f "$file"
+	status 0 remotemap dump "$source" -o "$file"
+	compare "$source" "$file" 8
+	status 0 remotemap dump --resident --force "$source" -o "$file"
+	compare "$source" "$file" 8
+	rm -f "$file"
+}
+
 # ---- what ends a dump early --------------------------------------------------------
 
 disk_full_leaves_a_usable_file() {
@@ -694,6 +707,7 @@ stopped_source_goes_on_after_sigint stopped_source_goes_on_after_sigterm
 stopped_source_goes_on_after_sigkill frozen_group_goes_on_after_sigint
 frozen_group_goes_on_after_sigkill freeze_holds_and_lets_go
 a_stopped_source_stays_stopped a_failed_dump_lets_go
+where_nothing_is_written_from_a_mirror_all_is_copied
 disk_full_leaves_a_usable_file sigint_leaves_a_usable_file
 the_sources_end_leaves_a_usable_file a_file_is_not_overwritten
 a_pipe_gets_all_of_it bad_words_are_told no_right_is_told'
